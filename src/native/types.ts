@@ -1,0 +1,226 @@
+/** The typed boundary to the native engine: what crosses, in which shapes and units. */
+
+/** Two unsigned 32-bit words that key a counter-based random stream (see `random.ts`). */
+export type RandomKey = readonly [number, number];
+
+/** Instruction-set path of the CPU backend. */
+export type CpuPath = "portable" | "avx2" | "avx512";
+
+/** The vision transformer: pre-norm LayerNorm blocks over square patches. */
+export interface VisionSpec {
+  /** Height and width of the pixel values, in pixels; a multiple of `patchSize`. */
+  imageSize: number;
+  channels: number;
+  patchSize: number;
+  width: number;
+  layers: number;
+  heads: number;
+  mlpWidth: number;
+  normEpsilon: number;
+}
+
+/** Two linear layers with GELU between, from the vision width to the decoder width. */
+export interface ProjectorSpec {
+  hiddenWidth: number;
+}
+
+/** A decoder-only transformer: RMSNorm, rotary positions, grouped-query attention, SwiGLU. */
+export interface DecoderSpec {
+  vocabularySize: number;
+  width: number;
+  layers: number;
+  heads: number;
+  keyValueHeads: number;
+  headSize: number;
+  mlpWidth: number;
+  normEpsilon: number;
+  ropeTheta: number;
+  /** Factor on the token embeddings (not on image features). */
+  embeddingScale: number;
+  /** Longest sequence, prompt (image tokens included) and response, in tokens. */
+  maxPositions: number;
+}
+
+/** The critic: an MLP with ReLU on the final hidden state of the last prompt token. */
+export interface ValueHeadSpec {
+  hiddenWidths: number[];
+  /** Factor in [0, 1] on the gradient that the value sends into the shared model; 0 detaches it. */
+  trunkGradientScale: number;
+}
+
+/** A vision-language model as data. A model family is a mapping onto this record. */
+export interface ModelSpec {
+  vision: VisionSpec;
+  projector: ProjectorSpec;
+  decoder: DecoderSpec;
+  valueHead: ValueHeadSpec;
+  /** Token id at whose positions image features are spliced in. */
+  imageTokenId: number;
+  /** Token id that ends a response. */
+  endTokenId: number;
+}
+
+/** The parts of a model that can be trained or frozen apart. */
+export type Component = "vision" | "projector" | "decoder" | "value_head";
+
+/** `all` trains the weights, `lora` trains low-rank adapters on the linear layers, `frozen` nothing. */
+export type Trainable = "all" | "lora" | "frozen";
+
+export interface LoraSpec {
+  /** Rank r >= 1 of the update W + (alpha / r) B A. */
+  rank: number;
+  alpha: number;
+}
+
+export interface EngineOptions {
+  model: ModelSpec;
+  /** Number of threads, >= 1; results do not depend on it. Default: the number of cores. */
+  threads?: number;
+  /** Instruction-set path; default: `SIGHTLINE_CPU` if set, else the best that this CPU has. */
+  cpu?: CpuPath;
+  /** Seed of the initial weights. */
+  seed?: number;
+  /** What to train, by component; default: everything. */
+  trainable?: Partial<Record<Component, Trainable>>;
+  /** Required exactly when a component is trained as `lora`. */
+  lora?: LoraSpec;
+  /** Requests decoded together at most; default 64. Results do not depend on it. */
+  maxBatch?: number;
+  /** Most memory the engine may hold, in bytes; default: unlimited. */
+  memoryLimitBytes?: number;
+  /** Recompute each layer's activations in the backward pass instead of keeping them. */
+  activationCheckpointing?: boolean;
+}
+
+/** Image input as the vision encoder takes it: (channels, imageSize, imageSize), row-major. */
+export type PixelValues = Float32Array;
+
+/** Token ids with `imageTokenId` repeated once per image token, and the images in order. */
+export interface Prompt {
+  tokens: Int32Array;
+  images: readonly PixelValues[];
+}
+
+export interface SamplingSettings {
+  /** >= 0; 0 decodes greedily. Log-probs are of the temperature-scaled full softmax (greedy: of temperature 1). */
+  temperature: number;
+  /** Keep the k most likely tokens; 0 keeps all. */
+  topK?: number;
+  /** Keep the smallest set of tokens whose probability reaches p, in (0, 1]; default 1 keeps all. */
+  topP?: number;
+}
+
+export interface GenerateRequest {
+  prompt: Prompt;
+  sampling: SamplingSettings;
+  /** Keys the request's random numbers; the result depends on it, never on arrival or neighbours. */
+  randomKey: RandomKey;
+  /** >= 0; 0 computes only the value of the prompt. */
+  maxNewTokens: number;
+  /** The response ends when its text contains one of these (the stop string stays in the response). */
+  stopStrings?: readonly string[];
+}
+
+export interface Completion {
+  /** The sampled tokens, with the end token if it was sampled. */
+  tokens: Int32Array;
+  /** Per token, of the distribution that `SamplingSettings.temperature` defines, before top-k and top-p. */
+  logProbs: Float32Array;
+  /** Value at the last prompt token. */
+  value: number;
+  finishReason: "end" | "stop" | "length";
+}
+
+export interface Sequence {
+  prompt: Prompt;
+  /** Tokens whose log-probs are wanted; at least one. */
+  response: Int32Array;
+}
+
+export interface ForwardOptions {
+  /** > 0; divides the logits, as in sampling. Default 1. */
+  temperature?: number;
+  /** Also return the entropy of each response token's distribution, in nats. */
+  entropies?: boolean;
+  /** Keep what `backward` needs; default true. */
+  keepTape?: boolean;
+}
+
+/** Results for B sequences with N response tokens in all, packed one after the other. */
+export interface ForwardResult {
+  /** (N) log-prob of each response token given all before it. */
+  readonly logProbs: Float32Array;
+  /** (B + 1) start of each sequence in the packed arrays; the last entry is N. */
+  readonly offsets: Int32Array;
+  /** (B) value at each last prompt token. */
+  readonly values: Float32Array;
+  /** (N), present when asked for. */
+  readonly entropies?: Float32Array;
+  /** Names the tape inside the engine. */
+  readonly tape: number;
+}
+
+/** Gradient of a scalar loss with respect to what `forward` returned. */
+export interface OutputGradient {
+  /** (N) dL / d log-prob. */
+  logProbs: Float32Array;
+  /** (B) dL / d value; omitted: zero. */
+  values?: Float32Array;
+  /** (N) dL / d entropy; omitted: zero. Needs `entropies: true` in the forward. */
+  entropies?: Float32Array;
+}
+
+/** Parameters that share optimizer settings and are clipped together. */
+export interface ParameterGroup {
+  components: readonly Component[];
+  learningRate: number;
+  /** Largest global norm of the group's gradient, > 0; omitted: no clipping. */
+  maxGradientNorm?: number;
+  /** Decoupled weight decay, >= 0. Default 0. */
+  weightDecay?: number;
+}
+
+/** One AdamW step (Loshchilov and Hutter 2019) over all accumulated gradients, which it then clears. */
+export interface OptimizerStep {
+  groups: readonly ParameterGroup[];
+  /** Default [0.9, 0.999]. */
+  betas?: readonly [number, number];
+  /** Default 1e-8. */
+  epsilon?: number;
+}
+
+export interface StepResult {
+  /** Norm of each group's gradient before clipping, in the order of `groups`. */
+  gradientNorms: number[];
+}
+
+export interface SaveTarget {
+  /** Weights, as safetensors. */
+  model: string;
+  /** Optimizer state, as safetensors; omitted: not written. */
+  optimizer?: string;
+}
+
+export interface LoadSource {
+  model: string;
+  optimizer?: string;
+}
+
+export interface ParameterInfo {
+  name: string;
+  shape: number[];
+  component: Component;
+  trainable: boolean;
+}
+
+export type MemoryPurpose =
+  | "weights"
+  | "adapter"
+  | "gradients"
+  | "optimizer"
+  | "activations"
+  | "kv_cache"
+  | "workspace";
+
+/** Bytes held now and at most so far, by purpose. */
+export type MemoryUse = Record<MemoryPurpose, { currentBytes: number; peakBytes: number }>;
