@@ -1,0 +1,112 @@
+/**
+ * Draws frames as Pillow does, to the last bit, from glyph atlases (scripts/make_glyph_atlas.py), so that
+ * the environments need no font engine and look alike on every machine.
+ */
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { PNG } from "pngjs";
+import type { Frame } from "../env.js";
+import { OutOfRangeError } from "../errors.js";
+
+/** Red, green and blue, each 0 to 255. */
+export type Color = readonly [number, number, number];
+
+export const black: Color = [0, 0, 0];
+export const white: Color = [255, 255, 255];
+
+/** Font and size in pixels per em; each is a pair of files in assets/gym-cards. */
+export type FontName = "dejavu-sans-bold-36";
+
+/** Where a character stands in the atlas and where its ink goes, in pixels; `advance` in 1/64 pixel. */
+interface Glyph {
+  /** Left edge in the atlas; all glyphs start in its first row. */
+  readonly x: number;
+  readonly width: number;
+  readonly height: number;
+  /** Offset of the ink from the pen and from the ascender line. */
+  readonly left: number;
+  readonly top: number;
+  /** How far the pen moves on. */
+  readonly advance: number;
+}
+
+/** Printable ASCII characters of one font at one size. */
+export interface Font {
+  readonly glyphs: Readonly<Record<string, Glyph>>;
+  /** Change of the advance between two characters, in 1/64 pixel; absent pairs: 0. */
+  readonly kerning: Readonly<Record<string, number>>;
+  /** Ink coverage of the atlas, 0 to 255, row by row. */
+  readonly coverage: Uint8Array;
+  readonly stride: number;
+}
+
+const fonts = new Map<FontName, Font>();
+
+/** The font, read from its atlas at the first call. */
+export function loadFont(name: FontName): Font {
+  let font = fonts.get(name);
+  if (font === undefined) {
+    // The package resolves itself by name, so this holds for the sources and for the compiled tree.
+    const root = dirname(createRequire(import.meta.url).resolve("sightline/package.json"));
+    const atlas = join(root, "assets", "gym-cards", name);
+    const image = PNG.sync.read(readFileSync(`${atlas}.png`));
+    // pngjs expands grey to RGBA; the first channel is the coverage.
+    const coverage = Uint8Array.from({ length: image.width * image.height }, (_, i) => image.data[4 * i]!);
+    const { glyphs, kerning } = JSON.parse(readFileSync(`${atlas}.json`, "utf8")) as Font;
+    font = { glyphs, kerning, coverage, stride: image.width };
+    fonts.set(name, font);
+  }
+  return font;
+}
+
+/** A frame of one colour. */
+export function createFrame(width: number, height: number, color: Color): Frame {
+  const row = Uint8Array.from({ length: 3 * width }, (_, i) => color[i % 3]!);
+  const data = new Uint8Array(3 * width * height);
+  for (let start = 0; start < data.length; start += row.length) data.set(row, start);
+  return { width, height, data };
+}
+
+/**
+ * Draws one line of text onto the frame; what lies outside is clipped. Kerning is applied, ligatures are
+ * not. Equal to Pillow's `ImageDraw.text` with Raqm layout: the pen moves in 1/64 pixel, each glyph is put
+ * at the nearest whole pixel, and a channel becomes round((1 - a) old + a color) with coverage a.
+ *
+ * @param x left end of the line, in whole pixels
+ * @param y the font's ascender line, in whole pixels; ink of a capital starts a little lower
+ * @throws RangeError for a character that the font lacks
+ */
+export function drawText(frame: Frame, font: Font, text: string, x: number, y: number, color: Color): void {
+  let pen = 0;
+  let previous = "";
+  for (const character of text) {
+    const glyph = font.glyphs[character];
+    if (glyph === undefined) {
+      throw new OutOfRangeError("text", "printable ASCII characters", JSON.stringify(character));
+    }
+    pen += font.kerning[previous + character] ?? 0;
+    blendGlyph(frame, font, glyph, x + Math.floor((pen + 32) / 64) + glyph.left, y + glyph.top, color);
+    pen += glyph.advance;
+    previous = character;
+  }
+}
+
+/** Blends a glyph's ink onto the frame, its top left corner at (left, top). */
+function blendGlyph(frame: Frame, font: Font, glyph: Glyph, left: number, top: number, color: Color): void {
+  const firstRow = Math.max(0, -top);
+  const endRow = Math.min(glyph.height, frame.height - top);
+  const firstColumn = Math.max(0, -left);
+  const endColumn = Math.min(glyph.width, frame.width - left);
+  for (let row = firstRow; row < endRow; row++) {
+    for (let column = firstColumn; column < endColumn; column++) {
+      const alpha = font.coverage[row * font.stride + glyph.x + column]!;
+      if (alpha === 0) continue;
+      const pixel = 3 * ((top + row) * frame.width + left + column);
+      for (let channel = 0; channel < 3; channel++) {
+        const old = frame.data[pixel + channel]!;
+        frame.data[pixel + channel] = Math.round((old * (255 - alpha) + color[channel]! * alpha) / 255);
+      }
+    }
+  }
+}

@@ -1,0 +1,81 @@
+#include "core/arena.h"
+
+#include <bit>
+#include <cstdlib>
+
+#include "core/error.h"
+
+namespace sightline {
+namespace {
+
+constexpr size_t alignment = 64;
+
+/** Rounds up so that blocks of nearly equal size are interchangeable: to 64 bytes, then to an eighth of a power of two. */
+size_t size_class(size_t bytes) {
+  const size_t aligned = (bytes + alignment - 1) / alignment * alignment;
+  if (aligned <= 8 * alignment) return aligned == 0 ? alignment : aligned;
+  const size_t step = std::bit_floor(aligned) / 8;
+  return (aligned + step - 1) / step * step;
+}
+
+}  // namespace
+
+const char* purpose_name(Purpose purpose) {
+  switch (purpose) {
+    case Purpose::weights: return "weights";
+    case Purpose::adapter: return "adapter";
+    case Purpose::gradients: return "gradients";
+    case Purpose::optimizer: return "optimizer";
+    case Purpose::activations: return "activations";
+    case Purpose::kv_cache: return "kv_cache";
+    case Purpose::workspace: return "workspace";
+  }
+  return "workspace";
+}
+
+Storage::~Storage() { arena_.release(data_, bytes_, purpose_); }
+
+Arena::~Arena() { trim(); }
+
+std::shared_ptr<Storage> Arena::allocate(size_t bytes, Purpose purpose) {
+  const size_t size = size_class(bytes);
+  std::lock_guard lock(mutex_);
+  void* data = nullptr;
+  if (auto kept = kept_.find(size); kept != kept_.end() && !kept->second.empty()) {
+    data = kept->second.back();
+    kept->second.pop_back();
+  } else {
+    if (limit_bytes_ != 0 && held_bytes_ + size > limit_bytes_) trim();
+    if (limit_bytes_ != 0 && held_bytes_ + size > limit_bytes_)
+      fail(ErrorCode::out_of_memory, "memoryLimitBytes: ", size, " more bytes for ", purpose_name(purpose), " on top of ",
+           held_bytes_, " exceed the limit of ", limit_bytes_, "; raise the limit or use smaller batches");
+    data = std::aligned_alloc(alignment, size);
+    if (!data) fail(ErrorCode::out_of_memory, "the system has no ", size, " bytes for ", purpose_name(purpose));
+    held_bytes_ += size;
+  }
+  Use& use = use_[static_cast<size_t>(purpose)];
+  use.current_bytes += size;
+  if (use.current_bytes > use.peak_bytes) use.peak_bytes = use.current_bytes;
+  return std::make_shared<Storage>(*this, data, size, purpose);
+}
+
+void Arena::release(void* data, size_t bytes, Purpose purpose) {
+  std::lock_guard lock(mutex_);
+  kept_[bytes].push_back(data);
+  use_[static_cast<size_t>(purpose)].current_bytes -= bytes;
+}
+
+void Arena::trim() {
+  for (auto& [size, blocks] : kept_) {
+    for (void* block : blocks) std::free(block);
+    held_bytes_ -= size * blocks.size();
+    blocks.clear();
+  }
+}
+
+std::array<Arena::Use, purpose_count> Arena::use() const {
+  std::lock_guard lock(mutex_);
+  return use_;
+}
+
+}  // namespace sightline

@@ -1,0 +1,75 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+namespace sightline {
+
+/** What memory is for; `plan` and the engine's report use the same names. */
+enum class Purpose { weights, adapter, gradients, optimizer, activations, kv_cache, workspace };
+inline constexpr int purpose_count = 7;
+const char* purpose_name(Purpose purpose);
+
+class Arena;
+
+/** A 64-byte aligned block that goes back to its arena when the last owner lets go. */
+class Storage {
+ public:
+  Storage(Arena& arena, void* data, size_t bytes, Purpose purpose)
+      : arena_(arena), data_(data), bytes_(bytes), purpose_(purpose) {}
+  ~Storage();
+  Storage(const Storage&) = delete;
+  Storage& operator=(const Storage&) = delete;
+
+  void* data() const { return data_; }
+  size_t bytes() const { return bytes_; }
+
+ private:
+  Arena& arena_;
+  void* data_;
+  size_t bytes_;
+  Purpose purpose_;
+};
+
+/**
+ * All memory of one device, counted by purpose. Freed blocks are kept by size class and handed out again, so a steady
+ * state allocates nothing from the system. Thread-safe.
+ */
+class Arena {
+ public:
+  /** @param limit_bytes most bytes to hold, kept blocks included; 0 = unlimited */
+  explicit Arena(size_t limit_bytes) : limit_bytes_(limit_bytes) {}
+  ~Arena();
+  Arena(const Arena&) = delete;
+  Arena& operator=(const Arena&) = delete;
+
+  /**
+   * @return a block of at least `bytes`; its contents are undefined
+   * @throws out_of_memory beyond the limit or when the system has no more
+   */
+  std::shared_ptr<Storage> allocate(size_t bytes, Purpose purpose);
+
+  struct Use {
+    size_t current_bytes = 0;
+    size_t peak_bytes = 0;
+  };
+  std::array<Use, purpose_count> use() const;
+
+ private:
+  friend class Storage;
+  void release(void* data, size_t bytes, Purpose purpose);
+  void trim();
+
+  const size_t limit_bytes_;
+  mutable std::mutex mutex_;
+  size_t held_bytes_ = 0;
+  std::map<size_t, std::vector<void*>> kept_;
+  std::array<Use, purpose_count> use_{};
+};
+
+}  // namespace sightline

@@ -1,0 +1,63 @@
+#pragma once
+
+#include <cstdint>
+
+#include "core/fields.h"
+
+namespace sightline {
+
+/** Keys are walked in blocks of this many absolute positions; also the number of tokens in a page of the KV cache. */
+inline constexpr int64_t attention_block = 64;
+
+/**
+ * Scaled dot-product attention over packed sequences of different lengths, with grouped key/value heads and shared
+ * prefixes. For a query at position t of its sequence, over the keys s that it sees:
+ *   out[t] = sum_s softmax_s(scale * q[t] . k[s]) v[s]
+ * A sequence is a run of consecutive rows, a segment. A segment may continue another one, its prefix: then its rows also
+ * see all rows of the prefix, and its positions start behind them.
+ *
+ * @param qkv       (N, (H + 2 G) * D): H query heads, then G key heads, then G value heads; H is a multiple of G and
+ *                  query head h reads key head h / (H / G)
+ * @param segments  (S, 3): first row, length, index of the prefix segment or -1. A prefix has no prefix itself, and the
+ *                  segments that continue it follow it directly
+ * @param causal    rows see keys up to their own position; otherwise all rows of their segment (prefixes not allowed)
+ * @param out       (N, H * D) written
+ * @param log_sum_exp  (N, H) written: log sum_s exp(scale * q . k), kept for backward
+ * Numerics: fp32; keys in blocks of `attention_block` absolute positions with a running maximum and sum, the same
+ * operations in the same order for a row whatever its neighbours are. `attention_decode` gives the same bits.
+ * Source: Vaswani et al. 2017 (equation 1); online softmax, Milakov and Gimelshein 2018, arXiv 1805.02867; grouped heads,
+ * Ainslie et al. 2023, arXiv 2305.13245.
+ */
+struct AttentionArgs {
+  const float* qkv;
+  const int32_t* segments;
+  float* out;
+  float* log_sum_exp;
+  int64_t segment_count, heads, kv_heads, head_size;
+  float scale;
+  bool causal;
+  SIGHTLINE_FIELDS(qkv, segments, out, log_sum_exp, segment_count, heads, kv_heads, head_size, scale, causal)
+};
+
+/**
+ * With P[t, s] = exp(scale * q[t] . k[s] - log_sum_exp[t]), dP = dout v^T, delta[t] = dout[t] . out[t],
+ * dS = scale * P * (dP - delta):   dq = dS k,  dk = dS^T q,  dv = P^T dout
+ *
+ * @param dqkv  (N, (H + 2 G) * D) written, laid out as qkv
+ * Numerics: a key's gradient is summed over its queries in order of segment, head of the group, row.
+ * Source: Dao 2023, arXiv 2307.08691, algorithm 2.
+ */
+struct AttentionBackwardArgs {
+  const float* dout;
+  const float* qkv;
+  const float* out;
+  const float* log_sum_exp;
+  const int32_t* segments;
+  float* dqkv;
+  int64_t segment_count, heads, kv_heads, head_size;
+  float scale;
+  bool causal;
+  SIGHTLINE_FIELDS(dout, qkv, out, log_sum_exp, segments, dqkv, segment_count, heads, kv_heads, head_size, scale, causal)
+};
+
+}  // namespace sightline

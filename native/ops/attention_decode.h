@@ -1,0 +1,54 @@
+#pragma once
+
+#include <cstdint>
+
+#include "core/fields.h"
+#include "ops/attention.h"
+
+namespace sightline {
+
+/**
+ * A page of the KV cache holds `attention_block` tokens of every layer. Within a page a layer has, per key head, the keys
+ * transposed, (D, attention_block), then per value head the values, (attention_block, padded D). A head's rows of V are
+ * padded to a multiple of 16 so that vectors never straddle two tokens.
+ */
+constexpr int64_t padded_head_size(int64_t head_size) { return (head_size + 15) / 16 * 16; }
+constexpr int64_t page_layer_size(int64_t kv_heads, int64_t head_size) {
+  return kv_heads * attention_block * (head_size + padded_head_size(head_size));
+}
+
+/**
+ * Attention of one new token per sequence over that sequence's pages; bit for bit what `attention` computes for the row.
+ *
+ * @param qkv      (B, (H + 2 G) * D) of the new tokens; only the query heads are read
+ * @param pages    (B, max_pages) page of each block of positions; entries behind the last block are unused
+ * @param layer_offset  floats from the start of a page to the layer's part
+ * @param lengths  (B) keys that the row sees, its own (already written) included
+ * @param out      (B, H * D) written
+ */
+struct AttentionDecodeArgs {
+  const float* qkv;
+  const float* const* pages;
+  const int32_t* lengths;
+  float* out;
+  int64_t rows, max_pages, layer_offset, heads, kv_heads, head_size;
+  float scale;
+  SIGHTLINE_FIELDS(qkv, pages, lengths, out, rows, max_pages, layer_offset, heads, kv_heads, head_size, scale)
+};
+
+/**
+ * Writes the keys and values of N rows into their pages.
+ *
+ * @param qkv    (N, (H + 2 G) * D), keys already rotated
+ * @param pages  (N) page of each row
+ * @param slots  (N) position within the page, in [0, attention_block)
+ */
+struct KvWriteArgs {
+  const float* qkv;
+  float* const* pages;
+  const int32_t* slots;
+  int64_t rows, layer_offset, heads, kv_heads, head_size;
+  SIGHTLINE_FIELDS(qkv, pages, slots, rows, layer_offset, heads, kv_heads, head_size)
+};
+
+}  // namespace sightline

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <cstdint>
+
+#include "core/fields.h"
+
+namespace sightline {
+
+/**
+ * Token embedding with image features spliced in:
+ *   y[n] = scale * table[ids[n]]       where ids[n] >= 0
+ *   y[n] = features[-1 - ids[n]]       where ids[n] < 0
+ *
+ * @param table     (V, C) read
+ * @param features  (rows, C) read; may be null if no id is negative
+ * @param ids       (N); checked by the caller
+ * @param y         (N, C) written
+ */
+struct EmbedArgs {
+  const float* table;
+  const float* features;
+  const int32_t* ids;
+  float* y;
+  int64_t rows, columns;
+  float scale;
+  SIGHTLINE_FIELDS(table, features, ids, y, rows, columns, scale)
+};
+
+/**
+ * dtable[ids[n]] += scale * dy[n] for tokens, dfeatures[-1 - ids[n]] += dy[n] for image rows, in order of n.
+ *
+ * @param dtable, dfeatures  accumulated; null where not wanted
+ */
+struct EmbedBackwardArgs {
+  const float* dy;
+  const int32_t* ids;
+  float* dtable;
+  float* dfeatures;
+  int64_t rows, columns;
+  float scale;
+  SIGHTLINE_FIELDS(dy, ids, dtable, dfeatures, rows, columns, scale)
+};
+
+}  // namespace sightline

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <cstdint>
+
+#include "core/fields.h"
+
+namespace sightline {
+
+/**
+ * y = x / 2 * (1 + tanh u),  u = sqrt(2 / pi) * (x + 0.044715 x^3): the tanh form of GELU, element by element.
+ *
+ * @param x, y  (count); y may be x
+ * Source: Hendrycks and Gimpel 2016, arXiv 1606.08415, section 2.
+ */
+struct GeluArgs {
+  const float* x;
+  float* y;
+  int64_t count;
+  SIGHTLINE_FIELDS(x, y, count)
+};
+
+/** dx = dy * gelu'(x).  @param dx (count) written; may be dy */
+struct GeluBackwardArgs {
+  const float* dy;
+  const float* x;
+  float* dx;
+  int64_t count;
+  SIGHTLINE_FIELDS(dy, x, dx, count)
+};
+
+}  // namespace sightline

@@ -1,0 +1,57 @@
+#pragma once
+
+#include <cstdint>
+
+#include "core/fields.h"
+
+namespace sightline {
+
+/**
+ * Language-model head, temperature, log-softmax and gather in one, by chunks of rows, so that the (R, V) logits never
+ * exist whole. With z[r] = inverse_temperature * weight x[r]:
+ *   log_probs[r] = z[r, target[r]] - log sum_v exp z[r, v],   entropies[r] = -sum_v p[r, v] log p[r, v]
+ *
+ * @param x              (R, C) read
+ * @param packed_weight  the head weight (V, C), transposed and packed by `pack_matrix` as B (C, V)
+ * @param targets        (R) in [0, V), checked by the caller
+ * @param log_probs      (R) written
+ * @param entropies      (R) written, in nats; or null
+ * Numerics: fp32; a row's value depends on that row alone. `sample` reports the same bits.
+ */
+struct LinearLogProbArgs {
+  const float* x;
+  const float* packed_weight;
+  const int32_t* targets;
+  float* log_probs;
+  float* entropies;
+  int64_t rows, columns, vocabulary;
+  float inverse_temperature;
+  SIGHTLINE_FIELDS(x, packed_weight, targets, log_probs, entropies, rows, columns, vocabulary, inverse_temperature)
+};
+
+/**
+ * Recomputes each chunk of logits; with c = dlog_probs, e = dentropies, p the softmax and H the entropy of the row:
+ *   dz[v] = c * ([v = target] - p[v]) - e * p[v] * (log p[v] + H),   dlogits = inverse_temperature * dz
+ *   dx = dlogits weight,   dweight += dlogits^T x
+ *
+ * @param weight      (V, C) read
+ * @param dx          (R, C) written
+ * @param dweight     (V, C) accumulated; null when frozen
+ * @param dentropies  (R) or null
+ */
+struct LinearLogProbBackwardArgs {
+  const float* dlog_probs;
+  const float* dentropies;
+  const float* x;
+  const float* weight;
+  const float* packed_weight;
+  const int32_t* targets;
+  float* dx;
+  float* dweight;
+  int64_t rows, columns, vocabulary;
+  float inverse_temperature;
+  SIGHTLINE_FIELDS(dlog_probs, dentropies, x, weight, packed_weight, targets, dx, dweight, rows, columns, vocabulary,
+                   inverse_temperature)
+};
+
+}  // namespace sightline

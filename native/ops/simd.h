@@ -1,0 +1,115 @@
+#pragma once
+
+// Vectors of the width that the path being compiled has: 16 floats (AVX-512), 8 (AVX2), 4 (anything else). Op sources are
+// written once against these few functions. Included by op sources only, each of which is compiled once per path.
+
+#include <cstdint>
+#include <cstring>
+
+#if defined(SIGHTLINE_AVX512) || defined(SIGHTLINE_AVX2)
+#include <immintrin.h>
+#endif
+
+namespace sightline::SIGHTLINE_ISA {
+
+#if defined(SIGHTLINE_AVX512)
+inline constexpr int lanes = 16;
+#elif defined(SIGHTLINE_AVX2)
+inline constexpr int lanes = 8;
+#else
+inline constexpr int lanes = 4;
+#endif
+
+typedef float Vec __attribute__((vector_size(lanes * 4)));
+typedef int32_t IntVec __attribute__((vector_size(lanes * 4)));
+
+inline Vec broadcast(float value) { return value - Vec{}; }
+inline Vec zero() { return Vec{}; }
+
+inline Vec load(const float* from) {
+  Vec v;
+  __builtin_memcpy(&v, from, sizeof(v));
+  return v;
+}
+inline void store(float* to, Vec v) { __builtin_memcpy(to, &v, sizeof(v)); }
+
+/** The first `count` lanes, zero in the others; 0 <= count <= lanes. */
+inline Vec load_partial(const float* from, int64_t count) {
+#if defined(SIGHTLINE_AVX512)
+  return (Vec)_mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << count) - 1), from);
+#else
+  Vec v{};
+  for (int64_t i = 0; i < count; ++i) v[i] = from[i];
+  return v;
+#endif
+}
+inline void store_partial(float* to, Vec v, int64_t count) {
+#if defined(SIGHTLINE_AVX512)
+  _mm512_mask_storeu_ps(to, static_cast<__mmask16>((1u << count) - 1), (__m512)v);
+#else
+  for (int64_t i = 0; i < count; ++i) to[i] = v[i];
+#endif
+}
+
+/** a * b + c; rounded once on the paths that have the instruction, twice on the portable one. */
+inline Vec fma(Vec a, Vec b, Vec c) {
+#if defined(SIGHTLINE_AVX512)
+  return (Vec)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+#elif defined(SIGHTLINE_AVX2)
+  return (Vec)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+#else
+  return a * b + c;
+#endif
+}
+
+inline Vec max(Vec a, Vec b) { return a > b ? a : b; }
+inline Vec min(Vec a, Vec b) { return a < b ? a : b; }
+inline float max(float a, float b) { return a > b ? a : b; }
+inline int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
+inline int64_t max(int64_t a, int64_t b) { return a > b ? a : b; }
+
+/** Sum of the lanes as a fixed binary tree. */
+inline float sum_lanes(Vec v) {
+  float x[lanes];
+  store(x, v);
+  for (int half = lanes / 2; half > 0; half /= 2)
+    for (int i = 0; i < half; ++i) x[i] += x[i + half];
+  return x[0];
+}
+inline float max_lanes(Vec v) {
+  float x[lanes];
+  store(x, v);
+  for (int half = lanes / 2; half > 0; half /= 2)
+    for (int i = 0; i < half; ++i) x[i] = max(x[i], x[i + half]);
+  return x[0];
+}
+
+/**
+ * exp(x) with relative error below 2 ulp; 0 below -87.3 (results are never subnormal), infinity above 88.7, NaN for NaN.
+ * Cody-Waite reduction to |r| <= ln(2) / 2 and the polynomial of Cephes expf.
+ */
+inline Vec exp(Vec x) {
+  const Vec clamped = min(max(x, broadcast(-87.3f)), broadcast(88.7f));
+  const Vec shifted = fma(clamped, broadcast(1.44269504f), broadcast(12582912.0f));  // 1.5 * 2^23: rounds to an integer
+  const Vec n = shifted - broadcast(12582912.0f);
+  Vec r = fma(n, broadcast(-0.693359375f), clamped);
+  r = fma(n, broadcast(2.12194440e-4f), r);
+  Vec p = broadcast(1.9875691500e-4f);
+  p = fma(p, r, broadcast(1.3981999507e-3f));
+  p = fma(p, r, broadcast(8.3334519073e-3f));
+  p = fma(p, r, broadcast(4.1665795894e-2f));
+  p = fma(p, r, broadcast(1.6666665459e-1f));
+  p = fma(p, r, broadcast(5.0000001201e-1f));
+  p = fma(p, r * r, r) + broadcast(1.0f);
+  // 2^n in two factors, since n reaches 128.
+  const IntVec exponent = __builtin_convertvector(n, IntVec);
+  const IntVec half = exponent >> 1;
+  const Vec result = p * (Vec)((half + 127) << 23) * (Vec)((exponent - half + 127) << 23);
+  const Vec small = x < broadcast(-87.3f) ? zero() : result;
+  const Vec large = x > broadcast(88.7f) ? broadcast(__builtin_inff()) : small;
+  return x == x ? large : x;
+}
+
+inline float exp(float x) { return exp(broadcast(x))[0]; }
+
+}  // namespace sightline::SIGHTLINE_ISA

@@ -1,0 +1,55 @@
+/** How a rate falls over a run; `step` counts updates (or optimizer steps) from 0 and knows nothing of ranks. */
+export interface Schedule {
+  /** Value at the end of the warm-up, >= 0. */
+  readonly initial: number;
+  /** Value at the last step, >= 0. */
+  readonly final: number;
+  /** Steps that rise linearly to `initial` before the fall begins, >= 0. Default 0. */
+  readonly warmupSteps?: number;
+}
+
+/**
+ * Warm-up, then half a cosine. With w warm-up steps of n in all:
+ *
+ *   step < w:   initial (step + 1) / (w + 1)
+ *   otherwise:  final + (initial - final) (1 + cos(π p)) / 2,   p = (step - w) / (n - 1 - w)
+ *
+ * so step w has exactly `initial` and step n - 1 exactly `final`. Where the warm-up leaves only one step (or
+ * none), p is 0.
+ *
+ * @param step in [0, total)
+ * @param total n >= 1, steps of the whole run
+ * @throws RangeError for a step outside [0, total)
+ * Source: Loshchilov and Hutter 2017, arXiv 1608.03983, equation 5, without restarts.
+ */
+export function cosineSchedule(step: number, total: number, schedule: Schedule): number {
+  const { initial, final } = schedule;
+  return scheduled(
+    step,
+    total,
+    schedule,
+    (p) => final + (initial - final) * 0.5 * (1 + Math.cos(Math.PI * p)),
+  );
+}
+
+/**
+ * Warm-up as in `cosineSchedule`, then a straight line: initial + (final - initial) p.
+ *
+ * @param step in [0, total)
+ * @param total n >= 1, steps of the whole run
+ * @throws RangeError for a step outside [0, total)
+ */
+export function linearSchedule(step: number, total: number, schedule: Schedule): number {
+  const { initial, final } = schedule;
+  return scheduled(step, total, schedule, (p) => initial + (final - initial) * p);
+}
+
+function scheduled(step: number, total: number, schedule: Schedule, fall: (p: number) => number): number {
+  if (!(step >= 0 && step < total)) {
+    throw new RangeError(`step: expected a number in [0, ${total}), received ${step}`);
+  }
+  const { initial, warmupSteps = 0 } = schedule;
+  if (step < warmupSteps) return (initial * (step + 1)) / (warmupSteps + 1);
+  const falling = total - 1 - warmupSteps;
+  return fall(falling > 0 ? (step - warmupSteps) / falling : 0);
+}
