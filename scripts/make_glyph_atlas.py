@@ -61,7 +61,8 @@ def kerning(font, glyphs):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    formatter = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
     parser.add_argument("font", type=Path, help="TrueType file")
     parser.add_argument("size", type=int, help="size in pixels per em")
     parser.add_argument("output", type=Path, help="path of the atlas without extension")

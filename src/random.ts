@@ -24,8 +24,6 @@ export const stream = {
   expert: 5,
   /** Everything random in an evaluation. */
   evaluation: 6,
-  /** Initial weights. */
-  weights: 7,
 } as const;
 
 const MULTIPLIER_0 = 0xd2511f53;
@@ -163,8 +161,7 @@ export class Random {
    * @throws RangeError for an empty array
    */
   pick<T>(array: readonly T[]): T {
-    if (array.length === 0)
-      throw new RangeError("array: expected at least one element to pick from, received none");
+    if (array.length === 0) throw new RangeError("array: expected at least one element, received none");
     return array[this.integer(array.length)] as T;
   }
 }

@@ -27,12 +27,13 @@ const POSITIONS = MAX_POSITION + 1;
 const FRAME_SIZE = 300;
 
 const TASK =
-  "You are playing a game called number line. You will see a target number and a current number in the image. " +
-  "And your goal is to move the current number closer to the target by choosing either adding or subtracting " +
-  "one to the current number. Your response should be a valid json file in the following format: \n";
+  "You are playing a game called number line. You will see a target number and a current number in the " +
+  "image. And your goal is to move the current number closer to the target by choosing either adding or " +
+  "subtracting one to the current number. Your response should be a valid json file in the following " +
+  "format: \n";
 const THOUGHTS_FORMAT =
-  '{\n "current number": "x", \n"target number": "x", \n"thoughts": "{first read out the current and target ' +
-  'number, then think carefully about which action to choose}", \n"action": "-" or "+" \n}';
+  '{\n "current number": "x", \n"target number": "x", \n"thoughts": "{first read out the current and ' +
+  'target number, then think carefully about which action to choose}", \n"action": "-" or "+" \n}';
 const ACTION_FORMAT = '{\n "action": "-" or "+" \n}';
 
 /** The number that a response states under a key, quoted or not. */
@@ -53,12 +54,12 @@ function statedNumber(response: string, key: string): number | undefined {
  * | Start | t and c independent and uniform over 0 to 5; where they are equal, t becomes (t + 1) mod 5 |
  * | Termination | the target is reached |
  * | Truncation | after 10 moves without reaching it |
- * | Success | undiscounted return > 0: no move in a wrong direction |
+ * | Success | undiscounted return > 0: the target is reached and no move was punished |
  *
  * Follows the reference at its last revision (b989b57). Its (t + 1) mod 5, not 6, makes the starts
- * (c, t) = (0, 1), (1, 2), (2, 3), (3, 4), (4, 0), (5, 1) twice as likely as the other 24 pairs. Its rule that
- * moves the target during a step while the start equals the target cannot fire, since no episode starts at
- * its target; it is left out.
+ * (c, t) = (0, 1), (1, 2), (2, 3), (3, 4), (4, 0), (5, 1) twice as likely as the other 24 pairs. Its rule
+ * that moves the target during a step while the start equals the target cannot fire, since no episode starts
+ * at its target; it is left out.
  *
  * Differs from the reference in: the seed fixes the start, where the reference ignores it.
  */

@@ -62,9 +62,10 @@ export function loadFont(name: FontName): Font {
 
 /** A frame of one colour. */
 export function createFrame(width: number, height: number, color: Color): Frame {
-  const row = Uint8Array.from({ length: 3 * width }, (_, i) => color[i % 3]!);
   const data = new Uint8Array(3 * width * height);
-  for (let start = 0; start < data.length; start += row.length) data.set(row, start);
+  data.set(color);
+  // Doubles the coloured part until it fills the frame.
+  for (let filled = 3; filled < data.length; filled *= 2) data.copyWithin(filled, 0, filled);
   return { width, height, data };
 }
 

@@ -4,36 +4,42 @@
 #include <vector>
 
 #include "core/arena.h"
+#include "core/rope_table.h"
 #include "core/thread_pool.h"
 
 namespace sightline {
 
-/** What an op runs with: threads and scratch memory that is reused from call to call. */
+/**
+ * What an op runs with: threads and scratch memory that is reused from call to call. One op runs at a time.
+ *
+ * Op sources are compiled once per instruction-set path; what they call here is defined out of line, for an inline function
+ * could be emitted by the strongest path and linked into all.
+ */
 class ExecutionContext {
  public:
-  ExecutionContext(ThreadPool& pool, Arena& arena)
-      : pool_(pool), arena_(arena), scratch_(static_cast<size_t>(pool.size()) + 1) {}
+  ExecutionContext(ThreadPool& pool, Arena& arena);
 
   ThreadPool& pool() { return pool_; }
 
   /** At least `count` floats for `thread` alone; contents are undefined. */
-  float* thread_scratch(int thread, int64_t count) { return grow(scratch_[static_cast<size_t>(thread)], count); }
+  float* thread_scratch(int thread, int64_t count);
   /** At least `count` floats that all threads of one op share; contents are undefined. */
-  float* shared_scratch(int64_t count) { return grow(scratch_.back(), count); }
+  float* shared_scratch(int64_t count);
+  /** As shared_scratch, for ops that call `matmul`, which itself uses the thread and shared scratch. */
+  float* op_scratch(int64_t count);
+
+  /** Angles for `rope`. */
+  RopeTable& rope_table() { return rope_table_; }
 
  private:
-  float* grow(std::shared_ptr<Storage>& slot, int64_t count) {
-    const size_t bytes = static_cast<size_t>(count) * sizeof(float);
-    if (!slot || slot->bytes() < bytes) {
-      slot.reset();
-      slot = arena_.allocate(bytes, Purpose::workspace);
-    }
-    return static_cast<float*>(slot->data());
-  }
+  float* grow(std::shared_ptr<Storage>& slot, int64_t count);
 
   ThreadPool& pool_;
   Arena& arena_;
-  std::vector<std::shared_ptr<Storage>> scratch_;
+  std::vector<std::shared_ptr<Storage>> thread_scratch_;
+  std::shared_ptr<Storage> shared_scratch_;
+  std::shared_ptr<Storage> op_scratch_;
+  RopeTable rope_table_;
 };
 
 }  // namespace sightline

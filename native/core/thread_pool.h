@@ -29,10 +29,10 @@ class ThreadPool {
 
   /** `body(int64_t task, int thread)` for every task in [0, tasks). */
   template <class Body>
-  void parallel_for(int64_t tasks, Body&& body) {
+  void parallel_for(int64_t tasks, const Body& body) {
     run(
-        tasks, [](void* state, int64_t task, int thread) { (*static_cast<Body*>(state))(task, thread); },
-        const_cast<void*>(static_cast<const void*>(&body)));
+        tasks, [](void* state, int64_t task, int thread) { (*static_cast<const Body*>(state))(task, thread); },
+        const_cast<Body*>(&body));
   }
 
  private:

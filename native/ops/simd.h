@@ -51,6 +51,34 @@ inline void store_partial(float* to, Vec v, int64_t count) {
 #endif
 }
 
+/** How many lanes of a vector count: all of them, or the first `count` (the rest of a row that ends inside it). */
+struct Whole {};
+struct Part {
+  int64_t count;
+};
+inline Vec load(const float* from, Whole) { return load(from); }
+inline Vec load(const float* from, Part part) { return load_partial(from, part.count); }
+inline void store(float* to, Vec v, Whole) { store(to, v); }
+inline void store(float* to, Vec v, Part part) { store_partial(to, v, part.count); }
+/** v with zero in the lanes that do not count. */
+inline Vec keep(Vec v, Whole) { return v; }
+inline Vec keep(Vec v, Part part) {
+#if defined(SIGHTLINE_AVX512)
+  return (Vec)_mm512_maskz_mov_ps(static_cast<__mmask16>((1u << part.count) - 1), (__m512)v);
+#else
+  for (int64_t i = part.count; i < lanes; ++i) v[i] = 0.0f;
+  return v;
+#endif
+}
+
+/** Calls body(i, n) for the vectors of [0, count) in order; i is the first element, n is Whole or, at the end, Part. */
+template <class Body>
+inline void for_vectors(int64_t count, Body body) {
+  int64_t i = 0;
+  for (; i + lanes <= count; i += lanes) body(i, Whole{});
+  if (i < count) body(i, Part{count - i});
+}
+
 /** a * b + c; rounded once on the paths that have the instruction, twice on the portable one. */
 inline Vec fma(Vec a, Vec b, Vec c) {
 #if defined(SIGHTLINE_AVX512)
@@ -60,6 +88,24 @@ inline Vec fma(Vec a, Vec b, Vec c) {
 #else
   return a * b + c;
 #endif
+}
+
+inline Vec sqrt(Vec v) {
+#if defined(SIGHTLINE_AVX512)
+  // Not _mm512_sqrt_ps, whose header makes GCC warn of an uninitialised value.
+  return (Vec)_mm512_maskz_sqrt_ps(static_cast<__mmask16>(0xffff), (__m512)v);
+#elif defined(SIGHTLINE_AVX2)
+  return (Vec)_mm256_sqrt_ps((__m256)v);
+#else
+  for (int i = 0; i < lanes; ++i) v[i] = __builtin_sqrtf(v[i]);
+  return v;
+#endif
+}
+
+/** Zero where |v| is below the smallest normal number: arithmetic on subnormals is slow on many CPUs. */
+inline Vec flush_subnormal(Vec v) {
+  const Vec smallest = broadcast(0x1p-126f);
+  return v < smallest && v > -smallest ? zero() : v;
 }
 
 inline Vec max(Vec a, Vec b) { return a > b ? a : b; }
@@ -82,6 +128,19 @@ inline float max_lanes(Vec v) {
   for (int half = lanes / 2; half > 0; half /= 2)
     for (int i = 0; i < half; ++i) x[i] = max(x[i], x[i + half]);
   return x[0];
+}
+
+/** Sum over the vectors term(i, n) of [0, count) in a fixed order: four running sums in turn, then a binary tree. */
+template <class Term>
+inline float sum_vectors(int64_t count, Term term) {
+  constexpr int sums = 4;
+  Vec sum[sums] = {};
+  int64_t i = 0;
+  for (; i + sums * lanes <= count; i += sums * lanes)
+    for (int s = 0; s < sums; ++s) sum[s] += term(i + s * lanes, Whole{});
+  for (; i + lanes <= count; i += lanes) sum[0] += term(i, Whole{});
+  if (i < count) sum[1] += keep(term(i, Part{count - i}), Part{count - i});
+  return sum_lanes((sum[0] + sum[1]) + (sum[2] + sum[3]));
 }
 
 /**

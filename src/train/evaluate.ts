@@ -2,7 +2,7 @@
 import type { Environment, Frame } from "../../envs/env.js";
 import { deriveKey, Random, stream } from "../random.js";
 import type { Player } from "./players.js";
-import { wilsonInterval } from "./wilson-interval.js";
+import { wilsonInterval, Z_95 } from "./wilson-interval.js";
 
 /** What a panel of episodes measured. Rates are over the panel's episodes or over all their decisions. */
 export interface Score {
@@ -67,19 +67,22 @@ export interface EvaluateOptions<Info = unknown> {
   readonly concurrency?: number;
   /** Number of episodes to keep as transcripts; default 0. */
   readonly transcripts?: number;
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
+/** One episode as it was played. */
 interface PlayedEpisode {
   readonly success: boolean;
   readonly return: number;
-  readonly steps: number;
-  /** Count of decisions that are optimal, null where the environment cannot tell. */
-  readonly optimal: number | null;
-  /** Count of responses that read the state, null where nobody can tell. */
-  readonly read: number | null;
-  readonly illegal: number;
+  readonly decisions: readonly Judged[];
   readonly transcript: Transcript | undefined;
+}
+
+/** What the environment says of one decision; undefined where it cannot tell. */
+interface Judged {
+  readonly legal: boolean;
+  readonly optimal: boolean | undefined;
+  readonly readsState: boolean | undefined;
 }
 
 /**
@@ -112,9 +115,13 @@ export async function evaluate<Info>(options: EvaluateOptions<Info>): Promise<Ev
       environment.close?.();
     }
   };
-  // All workers end before the first failure is reported, so that none plays on behind the caller's back.
-  const workers = await Promise.allSettled(Array.from({ length: Math.min(concurrency, episodes) }, playMany));
-  for (const worker of workers) if (worker.status === "rejected") throw worker.reason;
+  const workers = Array.from({ length: Math.min(concurrency, episodes) }, playMany);
+  // All workers end before a failure is reported, so that none plays on behind the caller's back.
+  await Promise.allSettled(workers);
+  await Promise.all(workers).catch((error: unknown) => {
+    options.signal?.throwIfAborted();
+    throw error;
+  });
   return {
     score: scoreOf(played),
     transcripts: played.flatMap(({ transcript }) => (transcript === undefined ? [] : [transcript])),
@@ -127,83 +134,72 @@ async function playEpisode<Info>(
   { player, seed, transcripts = 0, signal }: EvaluateOptions<Info>,
 ): Promise<PlayedEpisode> {
   const [episodeSeed] = deriveKey(seed, stream.evaluation, stream.episode, episode);
-  const labels = environment.actionSpace.labels;
+  const { labels } = environment.actionSpace;
+  const isKept = episode < transcripts;
+  const decisions: Judged[] = [];
   const steps: TranscriptStep[] = [];
-  const count = { steps: 0, illegal: 0, optimal: 0, read: 0 };
-  let canJudgeAction = environment.optimalActions !== undefined;
-  let canJudgeReading = environment.readsState !== undefined;
   let episodeReturn = 0;
   let { frame, info } = await environment.reset(episodeSeed);
   for (;;) {
     signal?.throwIfAborted();
-    const step = count.steps++;
+    const step = decisions.length;
     const randomKey = (purpose: number) => deriveKey(seed, stream.evaluation, purpose, episode, step);
     const prompt = environment.prompt(info);
-    const decision = await player({ environment, frame, info, prompt, randomKey }, signal);
-    const action =
-      decision.action ?? new Random(randomKey(stream.fallbackAction)).integer(environment.actionSpace.labels.length);
-    if (decision.action === undefined) count.illegal += 1;
-    if (environment.optimalActions?.(info).includes(action)) count.optimal += 1;
-    if (decision.text === undefined) canJudgeReading = false;
-    else if (environment.readsState?.(decision.text, info)) count.read += 1;
-    const result = await environment.step(action);
-    episodeReturn += result.reward;
-    if (episode < transcripts) {
-      steps.push({
-        frame,
-        prompt,
-        text: decision.text ?? null,
-        action: labels[action]!,
-        legal: decision.action !== undefined,
-        reward: result.reward,
-      });
-    }
-    ({ frame, info } = result);
-    if (!result.terminated && !result.truncated) continue;
-    const outcome = {
-      return: episodeReturn,
-      steps: count.steps,
-      terminated: result.terminated,
-      lastInfo: info,
-    };
+    const { action: named, text } = await player({ environment, frame, info, prompt, randomKey }, signal);
+    const action = named ?? new Random(randomKey(stream.fallbackAction)).integer(labels.length);
+    const legal = named !== undefined;
+    decisions.push({
+      legal,
+      optimal: environment.optimalActions?.(info).includes(action),
+      readsState: text === undefined ? undefined : environment.readsState?.(text, info),
+    });
+    const { reward, terminated, truncated, ...next } = await environment.step(action);
+    episodeReturn += reward;
+    if (isKept) steps.push({ frame, prompt, text: text ?? null, action: labels[action]!, legal, reward });
+    ({ frame, info } = next);
+    if (!terminated && !truncated) continue;
+
+    const outcome = { return: episodeReturn, steps: decisions.length, terminated, lastInfo: info };
     const success = environment.isSuccess(outcome);
-    return {
+    const transcript = {
+      episode,
+      seed: episodeSeed,
       success,
       return: episodeReturn,
-      steps: count.steps,
-      optimal: canJudgeAction ? count.optimal : null,
-      read: canJudgeReading ? count.read : null,
-      illegal: count.illegal,
-      transcript:
-        episode < transcripts
-          ? { episode, seed: episodeSeed, success, return: episodeReturn, steps, finalFrame: frame }
-          : undefined,
+      steps,
+      finalFrame: frame,
     };
+    return { success, return: episodeReturn, decisions, transcript: isKept ? transcript : undefined };
   }
 }
 
 function scoreOf(played: readonly PlayedEpisode[]): Score {
-  const sum = (of: (episode: PlayedEpisode) => number): number =>
-    played.reduce((total, episode) => total + of(episode), 0);
   const episodes = played.length;
-  const decisions = sum(({ steps }) => steps);
-  const successes = sum(({ success }) => (success ? 1 : 0));
-  const returnMean = sum((episode) => episode.return) / episodes;
-  const squares = sum((episode) => (episode.return - returnMean) ** 2);
-  const standardError = episodes > 1 ? Math.sqrt(squares / (episodes - 1) / episodes) : 0;
-  const share = (of: (episode: PlayedEpisode) => number | null): number | null =>
-    played.some((episode) => of(episode) === null) ? null : sum((episode) => of(episode)!) / decisions;
+  const decisions = played.flatMap((episode) => episode.decisions);
+  const successes = played.filter(({ success }) => success).length;
+  const returnMean = sum(played, (episode) => episode.return) / episodes;
+  const squares = sum(played, (episode) => (episode.return - returnMean) ** 2);
   return {
     episodes,
     successRate: successes / episodes,
     successInterval: wilsonInterval(successes, episodes),
     returnMean,
-    returnMargin: 1.96 * standardError,
-    stepsMean: decisions / episodes,
-    actionAccuracy: share(({ optimal }) => optimal),
-    readingAccuracy: share(({ read }) => read),
-    illegalRate: sum(({ illegal }) => illegal) / decisions,
+    returnMargin: episodes > 1 ? Z_95 * Math.sqrt(squares / (episodes - 1) / episodes) : 0,
+    stepsMean: decisions.length / episodes,
+    actionAccuracy: share(decisions, ({ optimal }) => optimal),
+    readingAccuracy: share(decisions, ({ readsState }) => readsState),
+    illegalRate: decisions.filter(({ legal }) => !legal).length / decisions.length,
   };
+}
+
+function sum<T>(items: readonly T[], of: (item: T) => number): number {
+  return items.reduce((total, item) => total + of(item), 0);
+}
+
+/** Share of the decisions for which a judgement is true; null where one of them has none. */
+function share(decisions: readonly Judged[], of: (decision: Judged) => boolean | undefined): number | null {
+  const judgements = decisions.map(of);
+  return judgements.includes(undefined) ? null : judgements.filter(Boolean).length / judgements.length;
 }
 
 function requirePositiveInteger(name: string, value: number): void {

@@ -1,5 +1,5 @@
 /** Standard normal quantile of a two-sided 95 % interval. */
-const Z_95 = 1.959963984540054;
+export const Z_95 = 1.959963984540054;
 
 /**
  * Wilson score interval of a proportion at 95 % confidence: with p = successes / trials and z = 1.96,

@@ -29,7 +29,7 @@ def number_line(current, target):
 
 def text_sample():
     """All printable ASCII, kerning pairs, glyphs that overlap or reach left of the pen, clipped edges."""
-    frame = Image.new("RGB", (700, 240), "#35654d")
+    frame = Image.new("RGB", (760, 290), "#35654d")
     draw = ImageDraw.Draw(frame)
     lines = [
         "!\"#$%&'()*+,-./0123456789:;<=>?",
@@ -39,8 +39,8 @@ def text_sample():
     ]
     for row, line in enumerate(lines):
         draw.text((4, 60 * row), line, fill="white", font=bold_36())
-    draw.text((-20, 215), "clipped", fill="white", font=bold_36())
-    draw.text((640, -12), "WWW", fill="white", font=bold_36())
+    draw.text((-20, 260), "clipped", fill="white", font=bold_36())
+    draw.text((690, -12), "WWW", fill="white", font=bold_36())
     frame.save(OUTPUT / "text-dejavu-sans-bold-36.png", optimize=True)
 
 

@@ -1,0 +1,10 @@
+#pragma once
+
+#include <napi.h>
+
+namespace sightline {
+
+/** Adds the safetensors entry points of the tests to the module's exports. */
+void register_safetensors(Napi::Env env, Napi::Object exports);
+
+}  // namespace sightline

@@ -1,0 +1,93 @@
+#include "engine/checkpoint.h"
+
+#include <set>
+
+#include "core/error.h"
+#include "io/safetensors_reader.h"
+#include "io/safetensors_writer.h"
+
+namespace sightline {
+namespace {
+
+/** One tensor that a file must hold. */
+struct Expected {
+  std::string name;
+  std::vector<int64_t> shape;
+  float* data;
+  int64_t count;
+};
+
+std::string print_shape(const auto& shape) {
+  std::string text = "(";
+  for (const auto extent : shape) text += (text.size() > 1 ? ", " : "") + std::to_string(extent);
+  return text + ")";
+}
+
+/** Lists every way in which the file's tensors differ from what is expected; reads only if there is none. */
+void read_exactly(const std::string& path, const std::vector<Expected>& expected) {
+  const SafetensorsReader reader(path);
+  std::string problems;
+  std::set<std::string> known;
+  for (const Expected& tensor : expected) {
+    known.insert(tensor.name);
+    const TensorInfo* info = reader.find(tensor.name);
+    if (!info)
+      problems += "\n  missing: " + tensor.name + " " + print_shape(tensor.shape);
+    else if (!std::equal(info->shape.begin(), info->shape.end(), tensor.shape.begin(), tensor.shape.end(),
+                         [](uint64_t a, int64_t b) { return a == static_cast<uint64_t>(b); }))
+      problems += "\n  misshaped: " + tensor.name + " is " + print_shape(info->shape) + ", expected " + print_shape(tensor.shape);
+  }
+  for (const TensorInfo& info : reader.tensors())
+    if (!known.contains(info.name)) problems += "\n  unexpected: " + quote_name(info.name) + " " + print_shape(info.shape);
+  if (!problems.empty()) fail(ErrorCode::format, path, ": the tensors are not those of this model:", problems);
+  for (const Expected& tensor : expected) reader.read_floats(tensor.name, tensor.data, static_cast<uint64_t>(tensor.count));
+}
+
+}  // namespace
+
+void save_parameters(const ParameterSet& parameters, const std::string& path) {
+  std::vector<FloatTensor> tensors;
+  for (const Parameter& parameter : parameters.all())
+    tensors.push_back({parameter.name, parameter.shape, parameter.value.data()});
+  write_safetensors(path, tensors, {{"format", "pt"}});
+}
+
+void load_parameters(ParameterSet& parameters, const std::string& path) {
+  std::vector<Expected> expected;
+  for (Parameter& parameter : parameters.all())
+    expected.push_back({parameter.name, parameter.shape, parameter.value.data(), parameter.value.size()});
+  read_exactly(path, expected);
+  parameters.changed();
+}
+
+void save_optimizer(const ParameterSet& parameters, const std::string& path) {
+  std::vector<FloatTensor> tensors;
+  // Step counts are small integers, which fp32 holds exactly up to 2^24.
+  std::vector<float> steps;
+  steps.reserve(parameters.all().size());
+  for (const Parameter& parameter : parameters.all()) {
+    if (!parameter.trainable()) continue;
+    tensors.push_back({parameter.name + ".first_moment", parameter.shape, parameter.first_moment.data()});
+    tensors.push_back({parameter.name + ".second_moment", parameter.shape, parameter.second_moment.data()});
+    steps.push_back(static_cast<float>(parameter.steps));
+    tensors.push_back({parameter.name + ".steps", {1}, &steps.back()});
+  }
+  write_safetensors(path, tensors, {{"format", "pt"}});
+}
+
+void load_optimizer(ParameterSet& parameters, const std::string& path) {
+  std::vector<Expected> expected;
+  std::vector<float> steps(parameters.all().size());
+  for (size_t i = 0; i < steps.size(); ++i) {
+    Parameter& parameter = parameters.all()[i];
+    if (!parameter.trainable()) continue;
+    const int64_t count = parameter.value.size();
+    expected.push_back({parameter.name + ".first_moment", parameter.shape, parameter.first_moment.data(), count});
+    expected.push_back({parameter.name + ".second_moment", parameter.shape, parameter.second_moment.data(), count});
+    expected.push_back({parameter.name + ".steps", {1}, &steps[i], 1});
+  }
+  read_exactly(path, expected);
+  for (size_t i = 0; i < steps.size(); ++i) parameters.all()[i].steps = static_cast<int64_t>(steps[i]);
+}
+
+}  // namespace sightline

@@ -1,0 +1,224 @@
+#include "engine/engine.h"
+
+#include <cmath>
+#include <new>
+
+#include "engine/checkpoint.h"
+
+namespace sightline {
+namespace {
+
+const Error disposed_error(ErrorCode::disposed, "the engine is disposed; create a new one");
+
+/** The exception being handled, as an Error. */
+Error current_error() {
+  try {
+    throw;
+  } catch (const Error& error) {
+    return error;
+  } catch (const std::bad_alloc&) {
+    return Error(ErrorCode::out_of_memory, "the system has no more memory");
+  } catch (const std::exception& error) {
+    return Error(ErrorCode::internal, error.what());
+  } catch (...) {
+    return Error(ErrorCode::internal, "an unknown exception");
+  }
+}
+
+void validate(const EngineOptions& options) {
+  require(options.threads >= 1 && options.threads <= 1024, "threads: expected an integer in [1, 1024], received ", options.threads);
+  require(options.max_batch >= 1, "maxBatch: expected an integer >= 1, received ", options.max_batch);
+  bool adapted = false;
+  for (const Trainable trainable : options.parameters.trainable) adapted |= trainable == Trainable::lora;
+  const auto& lora = options.parameters.lora;
+  require(adapted == lora.has_value(), "lora: expected ", adapted ? "a rank and an alpha, since a component is trained as \"lora\", received nothing"
+                                                                  : "nothing, since no component is trained as \"lora\", received a rank and an alpha");
+  if (lora) {
+    require(lora->rank >= 1, "lora.rank: expected an integer >= 1, received ", lora->rank);
+    require(std::isfinite(lora->alpha) && lora->alpha > 0.0f, "lora.alpha: expected a number > 0, received ", lora->alpha);
+  }
+  const size_t known = options.token_bytes.size();
+  require(known == 0 || static_cast<int64_t>(known) == options.model.decoder.vocabulary_size,
+          "tokenBytes: expected one entry per token, ", options.model.decoder.vocabulary_size, " in all, received ", known);
+}
+
+void validate(const GenerateRequest& request, const EngineOptions& options) {
+  const ModelSpec& spec = options.model;
+  validate(request.prompt, spec, "request.prompt");
+  const SamplingSettings& sampling = request.sampling;
+  require(std::isfinite(sampling.temperature) && sampling.temperature >= 0.0f,
+          "request.sampling.temperature: expected a finite number >= 0, received ", sampling.temperature);
+  require(sampling.top_k >= 0, "request.sampling.topK: expected an integer >= 0, received ", sampling.top_k);
+  require(sampling.top_p > 0.0f && sampling.top_p <= 1.0f, "request.sampling.topP: expected a number in (0, 1], received ",
+          sampling.top_p);
+  require(request.max_new_tokens >= 0, "request.maxNewTokens: expected an integer >= 0, received ", request.max_new_tokens);
+  const auto positions = static_cast<int64_t>(request.prompt.tokens.size()) + request.max_new_tokens;
+  require(positions <= spec.decoder.max_positions, "request.maxNewTokens: expected at most ",
+          spec.decoder.max_positions - static_cast<int64_t>(request.prompt.tokens.size()), ", since the prompt takes ",
+          request.prompt.tokens.size(), " of the model's ", spec.decoder.max_positions, " positions, received ",
+          request.max_new_tokens);
+  require(request.stop_strings.empty() || !options.token_bytes.empty(),
+          "request.stopStrings: expected none, since the engine was created without tokenBytes");
+  for (size_t i = 0; i < request.stop_strings.size(); ++i)
+    require(!request.stop_strings[i].empty(), "request.stopStrings[", i, "]: expected a string that is not empty");
+}
+
+void validate(const std::vector<Sequence>& sequences, const ForwardOptions& options, const ModelSpec& spec) {
+  require(!sequences.empty(), "batch: expected at least one sequence, received none");
+  for (size_t i = 0; i < sequences.size(); ++i) {
+    const Sequence& sequence = sequences[i];
+    const std::string path = concat("batch[", i, "]");
+    validate(sequence.prompt, spec, path + ".prompt");
+    require(!sequence.response.empty(), path, ".response: expected at least one token, received none");
+    for (size_t t = 0; t < sequence.response.size(); ++t) {
+      const int32_t token = sequence.response[t];
+      require(token >= 0 && token < spec.decoder.vocabulary_size, path, ".response[", t, "]: expected a token id in [0, ",
+              spec.decoder.vocabulary_size, "), received ", token);
+    }
+    const size_t length = sequence.prompt.tokens.size() + sequence.response.size();
+    require(static_cast<int64_t>(length) <= spec.decoder.max_positions, path, ": expected at most ", spec.decoder.max_positions,
+            " tokens of prompt and response (decoder.maxPositions), received ", length);
+  }
+  require(std::isfinite(options.temperature) && options.temperature > 0.0f,
+          "options.temperature: expected a finite number > 0, received ", options.temperature);
+}
+
+}  // namespace
+
+Engine::Engine(EngineOptions options) : options_(std::move(options)) {
+  validate(options_);
+  device_ = std::make_unique<Device>(select_isa(options_.cpu), options_.threads, options_.memory_limit_bytes);
+  vlm_ = std::make_unique<Vlm>(*device_, options_.model, options_.parameters);
+  generator_ = std::make_unique<Generator>(*device_, *vlm_, options_.max_batch, options_.token_bytes);
+  learner_ = std::make_unique<Learner>(*device_, *vlm_, options_.activation_checkpointing);
+  for (const Parameter& parameter : vlm_->parameters().all())
+    parameter_infos_.push_back({parameter.name, parameter.shape, parameter.component, parameter.trainable()});
+  thread_ = std::thread([this] { run(); });
+}
+
+Engine::~Engine() { dispose(); }
+
+std::vector<ParameterInfo> Engine::parameters() const { return parameter_infos_; }
+
+void Engine::enqueue(Job job) {
+  std::unique_lock lock(mutex_);
+  if (disposed_) {
+    lock.unlock();
+    std::visit([](const auto& refused) { refused.reject(disposed_error); }, job);
+    return;
+  }
+  queue_.push_back(std::move(job));
+  lock.unlock();
+  wake_.notify_one();
+}
+
+template <class Result, class Work>
+void Engine::submit(Callback<Result> callback, Work work) {
+  enqueue(ControlJob{[resolve = std::move(callback.resolve), reject = callback.reject, work = std::move(work)]() mutable {
+                       std::optional<Result> result;
+                       try {
+                         result.emplace(work());
+                       } catch (...) {
+                         reject(current_error());
+                         return;
+                       }
+                       resolve(std::move(*result));
+                     },
+                     callback.reject});
+}
+
+void Engine::generate(GenerateRequest request, Cancellation cancelled, Callback<Completion> callback) {
+  try {
+    validate(request, options_);
+  } catch (const Error& error) {
+    callback.reject(error);
+    return;
+  }
+  enqueue(GenerateJob{std::move(request), std::move(cancelled), std::move(callback.resolve), std::move(callback.reject)});
+}
+
+void Engine::forward(std::vector<Sequence> sequences, ForwardOptions options, Cancellation cancelled,
+                     Callback<ForwardResult> callback) {
+  submit(std::move(callback), [this, sequences = std::move(sequences), options, cancelled = std::move(cancelled)] {
+    if (cancelled->load()) fail(ErrorCode::aborted, "forward: aborted by its signal");
+    validate(sequences, options, vlm_->spec());
+    return learner_->forward(sequences, options);
+  });
+}
+
+void Engine::backward(uint64_t tape, OutputGradient gradient, Callback<std::monostate> callback) {
+  submit(std::move(callback), [this, tape, gradient = std::move(gradient)] {
+    learner_->backward(tape, gradient);
+    return std::monostate{};
+  });
+}
+
+void Engine::step(OptimizerStep step, Callback<std::vector<double>> callback) {
+  submit(std::move(callback), [this, step = std::move(step)] { return learner_->step(step); });
+}
+
+void Engine::save(std::string model_path, std::string optimizer_path, Callback<std::monostate> callback) {
+  submit(std::move(callback), [this, model_path = std::move(model_path), optimizer_path = std::move(optimizer_path)] {
+    save_parameters(vlm_->parameters(), model_path);
+    if (!optimizer_path.empty()) save_optimizer(vlm_->parameters(), optimizer_path);
+    return std::monostate{};
+  });
+}
+
+void Engine::load(std::string model_path, std::string optimizer_path, Callback<std::monostate> callback) {
+  submit(std::move(callback), [this, model_path = std::move(model_path), optimizer_path = std::move(optimizer_path)] {
+    load_parameters(vlm_->parameters(), model_path);
+    if (!optimizer_path.empty()) load_optimizer(vlm_->parameters(), optimizer_path);
+    learner_->reset();
+    return std::monostate{};
+  });
+}
+
+void Engine::run() {
+  while (true) {
+    std::optional<ControlJob> control;
+    {
+      std::unique_lock lock(mutex_);
+      wake_.wait(lock, [this] { return disposed_ || !queue_.empty() || !generator_->idle(); });
+      if (disposed_) return;
+      while (!queue_.empty() && std::holds_alternative<GenerateJob>(queue_.front())) {
+        generator_->submit(std::get<GenerateJob>(std::move(queue_.front())));
+        queue_.pop_front();
+      }
+      if (generator_->idle() && !queue_.empty()) {
+        control = std::get<ControlJob>(std::move(queue_.front()));
+        queue_.pop_front();
+      }
+    }
+    if (control) {
+      control->run();
+      continue;
+    }
+    try {
+      generator_->advance();
+    } catch (...) {
+      generator_->abandon(current_error());
+    }
+  }
+}
+
+void Engine::dispose() {
+  std::deque<Job> unfinished;
+  {
+    std::lock_guard lock(mutex_);
+    disposed_ = true;
+    unfinished.swap(queue_);
+  }
+  wake_.notify_one();
+  if (!thread_.joinable()) return;
+  thread_.join();
+  for (const Job& job : unfinished) std::visit([](const auto& refused) { refused.reject(disposed_error); }, job);
+  generator_->abandon(disposed_error);
+  // In the order in which they refer to each other.
+  learner_.reset();
+  generator_.reset();
+  vlm_.reset();
+  device_.reset();
+}
+
+}  // namespace sightline

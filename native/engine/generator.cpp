@@ -1,0 +1,220 @@
+#include "engine/generator.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "engine/paged_attention.h"
+
+namespace sightline {
+namespace {
+
+// Rows of one prefill pass: enough to keep the cores busy, few enough that requests in flight wait only briefly.
+constexpr size_t max_prefill_rows = 4096;
+
+}  // namespace
+
+void Generator::advance() {
+  drop_cancelled();
+  const size_t decoding = active_.size();
+  admit();
+  if (active_.empty()) return;
+  const int64_t width = vlm_.spec().decoder.width;
+  const Tensor hidden = device_.allocate(Purpose::activations, static_cast<int64_t>(active_.size()), width);
+  const auto row_bytes = static_cast<size_t>(width) * sizeof(float);
+  if (decoding > 0) std::memcpy(hidden.data(), decode(decoding).data(), decoding * row_bytes);
+  for (size_t i = decoding; i < active_.size(); ++i)
+    std::memcpy(hidden.data() + static_cast<int64_t>(i) * width, active_[i].prefix->hidden.data(), row_bytes);
+  sample(hidden);
+}
+
+void Generator::abandon(const Error& error) {
+  // Callers may learn of it while this object is used no more: take everything out first.
+  std::vector<Active> active = std::move(active_);
+  std::deque<GenerateJob> waiting = std::move(waiting_);
+  active_.clear();
+  waiting_.clear();
+  recent_.clear();
+  for (const Active& a : active) a.job.reject(error);
+  for (const GenerateJob& job : waiting) job.reject(error);
+}
+
+void Generator::drop_cancelled() {
+  const Error aborted(ErrorCode::aborted, "generate: aborted by its signal");
+  const auto drop = [&](auto& list, auto job_of) {
+    std::erase_if(list, [&](const auto& entry) {
+      const GenerateJob& job = job_of(entry);
+      const bool cancelled = job.cancelled->load(std::memory_order_relaxed);
+      if (cancelled) job.reject(aborted);
+      return cancelled;
+    });
+  };
+  drop(waiting_, [](const GenerateJob& job) -> const GenerateJob& { return job; });
+  drop(active_, [](const Active& active) -> const GenerateJob& { return active.job; });
+}
+
+void Generator::admit() {
+  std::vector<std::shared_ptr<Prefix>> fresh;
+  size_t rows = 0;
+  std::vector<std::pair<GenerateJob, std::shared_ptr<const Prefix>>> admitted;
+  while (!waiting_.empty() && static_cast<int64_t>(active_.size() + admitted.size()) < max_batch_) {
+    const Prompt& prompt = waiting_.front().request.prompt;
+    const uint64_t hash = prompt.hash();
+    std::shared_ptr<const Prefix> prefix = find_prefix(prompt, hash);
+    for (const auto& other : fresh)
+      if (!prefix && other->hash == hash && other->prompt == prompt) prefix = other;
+    if (!prefix) {
+      if (!fresh.empty() && rows + prompt.tokens.size() > max_prefill_rows) break;
+      rows += prompt.tokens.size();
+      fresh.push_back(std::make_shared<Prefix>(Prefix{prompt, hash, vlm_.parameters().version(), {}, {}, 0.0f}));
+      prefix = fresh.back();
+    }
+    admitted.emplace_back(std::move(waiting_.front()), std::move(prefix));
+    waiting_.pop_front();
+  }
+  if (!fresh.empty()) prefill(fresh);
+  for (auto& [job, prefix] : admitted) {
+    Completion completion;
+    completion.value = prefix->value;
+    if (job.request.max_new_tokens == 0) {
+      job.resolve(std::move(completion));
+      continue;
+    }
+    std::vector<Page> pages = prefix->pages;
+    // The response goes on in the page that the prompt ends in, so that page becomes the request's own.
+    if (prefix->prompt.tokens.size() % attention_block != 0) {
+      const Page copy = new_page();
+      std::memcpy(copy->data(), pages.back()->data(), copy->bytes());
+      pages.back() = copy;
+    }
+    active_.push_back({std::move(job), prefix, std::move(pages), std::move(completion), {}});
+  }
+}
+
+std::shared_ptr<const Generator::Prefix> Generator::find_prefix(const Prompt& prompt, uint64_t hash) {
+  const uint64_t version = vlm_.parameters().version();
+  std::erase_if(recent_, [&](const auto& prefix) { return prefix->weights_version != version; });
+  for (auto entry = recent_.begin(); entry != recent_.end(); ++entry)
+    if ((*entry)->hash == hash && (*entry)->prompt == prompt) {
+      recent_.splice(recent_.begin(), recent_, entry);
+      return *entry;
+    }
+  return nullptr;
+}
+
+void Generator::prefill(const std::vector<std::shared_ptr<Prefix>>& prefixes) {
+  std::vector<Sequence> sequences;
+  for (const auto& prefix : prefixes) sequences.push_back({prefix->prompt, {}});
+  const Packing packing = pack(sequences, vlm_.spec());
+  std::vector<float*> row_pages(packing.ids.size());
+  std::vector<int32_t> row_slots(packing.ids.size());
+  for (size_t i = 0; i < prefixes.size(); ++i)
+    for (int32_t t = 0; t < packing.prompts[i].length; ++t) {
+      if (t % attention_block == 0) prefixes[i]->pages.push_back(new_page());
+      const auto row = static_cast<size_t>(packing.prompts[i].first + t);
+      row_pages[row] = static_cast<float*>(prefixes[i]->pages.back()->data());
+      row_slots[row] = static_cast<int32_t>(t % attention_block);
+    }
+
+  Tape tape(device_, Tape::Mode::inference);
+  Segments image_segments;
+  Var features;
+  if (!packing.images.empty())
+    features = vlm_.encode_images(tape, image_tensor(device_, packing, vlm_.spec()), image_segments);
+  PrefillAttention attention(packing.segments, row_pages, row_slots);
+  Decoder& decoder = vlm_.decoder();
+  const Var hidden = decoder.forward(tape, decoder.embed(tape, packing.ids, features), packing.positions, attention);
+  const Var ends = gather_rows(tape, hidden, packing.prompt_end_rows);
+  const Var values = vlm_.value_head().forward(tape, ends);
+  const int64_t width = vlm_.spec().decoder.width;
+  for (size_t i = 0; i < prefixes.size(); ++i) {
+    Prefix& prefix = *prefixes[i];
+    prefix.hidden = device_.allocate(Purpose::kv_cache, 1, width);
+    std::memcpy(prefix.hidden.data(), ends->value.data() + static_cast<int64_t>(i) * width,
+                static_cast<size_t>(width) * sizeof(float));
+    prefix.value = values->value.data()[i];
+    recent_.push_front(prefixes[i]);
+  }
+  while (static_cast<int64_t>(recent_.size()) > max_batch_) recent_.pop_back();
+}
+
+Tensor Generator::decode(size_t count) {
+  std::vector<int32_t> ids, positions, lengths, slots;
+  std::vector<float*> row_pages;
+  size_t max_pages = 0;
+  for (size_t i = 0; i < count; ++i) {
+    Active& active = active_[i];
+    const size_t position = active.prefix->prompt.tokens.size() + active.completion.tokens.size() - 1;
+    if (position % attention_block == 0) active.pages.push_back(new_page());
+    ids.push_back(active.completion.tokens.back());
+    positions.push_back(static_cast<int32_t>(position));
+    lengths.push_back(static_cast<int32_t>(position) + 1);
+    slots.push_back(static_cast<int32_t>(position % attention_block));
+    row_pages.push_back(static_cast<float*>(active.pages.back()->data()));
+    max_pages = std::max(max_pages, active.pages.size());
+  }
+  std::vector<const float*> page_table(count * max_pages, nullptr);
+  for (size_t i = 0; i < count; ++i)
+    for (size_t page = 0; page < active_[i].pages.size(); ++page)
+      page_table[i * max_pages + page] = static_cast<const float*>(active_[i].pages[page]->data());
+
+  Tape tape(device_, Tape::Mode::inference);
+  PagedAttention attention(row_pages, slots, page_table, lengths);
+  Decoder& decoder = vlm_.decoder();
+  return decoder.forward(tape, decoder.embed(tape, ids, nullptr), positions, attention)->value;
+}
+
+void Generator::sample(const Tensor& hidden) {
+  Tape tape(device_, Tape::Mode::inference);
+  const Tensor logits = vlm_.decoder().logits(tape, hidden);
+  const size_t count = active_.size();
+  std::vector<float> temperatures, top_p, log_probs(count);
+  std::vector<int32_t> top_k, steps, tokens(count);
+  std::vector<uint32_t> keys;
+  for (const Active& active : active_) {
+    const GenerateRequest& request = active.job.request;
+    temperatures.push_back(request.sampling.temperature);
+    top_k.push_back(request.sampling.top_k);
+    top_p.push_back(request.sampling.top_p);
+    keys.insert(keys.end(), request.random_key.begin(), request.random_key.end());
+    steps.push_back(static_cast<int32_t>(active.completion.tokens.size()));
+  }
+  tape.ops().sample(tape.context(), {logits.data(), temperatures.data(), top_k.data(), top_p.data(), keys.data(), steps.data(),
+                                     tokens.data(), log_probs.data(), static_cast<int64_t>(count), logits.columns()});
+  std::vector<Active> unfinished;
+  for (size_t i = 0; i < count; ++i) {
+    Active& active = active_[i];
+    active.completion.tokens.push_back(tokens[i]);
+    active.completion.log_probs.push_back(log_probs[i]);
+    if (const auto reason = finish_reason(active, tokens[i])) {
+      active.completion.finish_reason = *reason;
+      active.job.resolve(std::move(active.completion));
+    } else {
+      unfinished.push_back(std::move(active));
+    }
+  }
+  active_ = std::move(unfinished);
+}
+
+std::optional<FinishReason> Generator::finish_reason(Active& active, int32_t token) const {
+  const GenerateRequest& request = active.job.request;
+  if (token == vlm_.spec().end_token_id) return FinishReason::end;
+  if (!request.stop_strings.empty()) {
+    active.tail += token_bytes_[static_cast<size_t>(token)];
+    size_t longest = 0;
+    for (const std::string& stop : request.stop_strings) {
+      if (active.tail.find(stop) != std::string::npos) return FinishReason::stop;
+      longest = std::max(longest, stop.size());
+    }
+    if (active.tail.size() >= longest) active.tail.erase(0, active.tail.size() - (longest - 1));
+  }
+  if (static_cast<int32_t>(active.completion.tokens.size()) >= request.max_new_tokens) return FinishReason::length;
+  return std::nullopt;
+}
+
+Generator::Page Generator::new_page() {
+  const DecoderSpec& spec = vlm_.spec().decoder;
+  return device_.arena().allocate(
+      static_cast<size_t>(spec.layers * page_layer_size(spec.kv_heads, spec.head_size)) * sizeof(float), Purpose::kv_cache);
+}
+
+}  // namespace sightline

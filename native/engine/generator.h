@@ -1,0 +1,119 @@
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <deque>
+#include <functional>
+#include <list>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/error.h"
+#include "engine/packing.h"
+#include "models/vlm.h"
+
+namespace sightline {
+
+struct SamplingSettings {
+  /** 0: greedy. */
+  float temperature = 1.0f;
+  /** 0: all. */
+  int32_t top_k = 0;
+  float top_p = 1.0f;
+};
+
+struct GenerateRequest {
+  Prompt prompt;
+  SamplingSettings sampling;
+  std::array<uint32_t, 2> random_key{};
+  int32_t max_new_tokens = 0;
+  std::vector<std::string> stop_strings;
+};
+
+enum class FinishReason { end, stop, length };
+
+struct Completion {
+  std::vector<int32_t> tokens;
+  std::vector<float> log_probs;
+  float value = 0.0f;
+  FinishReason finish_reason = FinishReason::length;
+};
+
+/** One request with the way back to its caller. */
+struct GenerateJob {
+  GenerateRequest request;
+  /** Set by the caller, from any thread, to give up. */
+  std::shared_ptr<std::atomic<bool>> cancelled;
+  /** Exactly one of the two is called, once. */
+  std::function<void(Completion)> resolve;
+  std::function<void(const Error&)> reject;
+};
+
+/**
+ * Continuous batching: every `advance` admits what is waiting, prefills new prompts, and decodes one token for everything in
+ * flight. Requests with equal prompts share one prefill, also with recent ones, until the weights change. What a request
+ * gets depends on the request alone.
+ */
+class Generator {
+ public:
+  /**
+   * @param token_bytes  what each token id stands for in the text, for stop strings; may be empty
+   */
+  Generator(Device& device, Vlm& vlm, int64_t max_batch, std::vector<std::string> token_bytes)
+      : device_(device), vlm_(vlm), max_batch_(max_batch), token_bytes_(std::move(token_bytes)) {}
+
+  void submit(GenerateJob job) { waiting_.push_back(std::move(job)); }
+  bool idle() const { return waiting_.empty() && active_.empty(); }
+  /** One step for everything in flight. An error ends all of it. */
+  void advance();
+  /** Rejects everything in flight. */
+  void abandon(const Error& error);
+
+ private:
+  using Page = std::shared_ptr<Storage>;
+
+  /** A prompt that has been through the model. */
+  struct Prefix {
+    Prompt prompt;
+    uint64_t hash;
+    uint64_t weights_version;
+    std::vector<Page> pages;
+    /** (1, width) final hidden state of the last prompt row. */
+    Tensor hidden;
+    float value;
+  };
+
+  /** A request in flight. */
+  struct Active {
+    GenerateJob job;
+    std::shared_ptr<const Prefix> prefix;
+    std::vector<Page> pages;
+    Completion completion;
+    /** The last bytes of the text, enough to see a stop string that ends at the next token. */
+    std::string tail;
+  };
+
+  void drop_cancelled();
+  void admit();
+  std::shared_ptr<const Prefix> find_prefix(const Prompt& prompt, uint64_t hash);
+  void prefill(const std::vector<std::shared_ptr<Prefix>>& prefixes);
+  /** Final hidden states of the last token of each request in [0, count) of active_. */
+  Tensor decode(size_t count);
+  void sample(const Tensor& hidden);
+  std::optional<FinishReason> finish_reason(Active& active, int32_t token) const;
+  Page new_page();
+
+  Device& device_;
+  Vlm& vlm_;
+  const int64_t max_batch_;
+  const std::vector<std::string> token_bytes_;
+  std::deque<GenerateJob> waiting_;
+  /** Requests that have tokens come before those just admitted. */
+  std::vector<Active> active_;
+  /** Most recently used first; at most max_batch_. */
+  std::list<std::shared_ptr<const Prefix>> recent_;
+};
+
+}  // namespace sightline

@@ -1,0 +1,84 @@
+#include "engine/packing.h"
+
+#include <algorithm>
+#include <cstring>
+#include <unordered_map>
+
+namespace sightline {
+namespace {
+
+/** Sequences that share a prompt. */
+struct Group {
+  const Prompt* prompt;
+  std::vector<size_t> members;
+};
+
+std::vector<Group> group_by_prompt(std::span<const Sequence> sequences) {
+  std::vector<Group> groups;
+  std::unordered_multimap<uint64_t, size_t> by_hash;
+  for (size_t i = 0; i < sequences.size(); ++i) {
+    const Prompt& prompt = sequences[i].prompt;
+    const uint64_t hash = prompt.hash();
+    const auto [begin, end] = by_hash.equal_range(hash);
+    const auto known = std::find_if(begin, end, [&](const auto& entry) { return *groups[entry.second].prompt == prompt; });
+    if (known != end) {
+      groups[known->second].members.push_back(i);
+    } else {
+      by_hash.emplace(hash, groups.size());
+      groups.push_back({&prompt, {i}});
+    }
+  }
+  return groups;
+}
+
+}  // namespace
+
+Packing pack(std::span<const Sequence> sequences, const ModelSpec& spec) {
+  Packing packing;
+  packing.prompt_end_rows.resize(sequences.size());
+  std::vector<int32_t> first_response_row(sequences.size());
+  const auto add_row = [&](int32_t id, size_t position) {
+    packing.ids.push_back(id);
+    packing.positions.push_back(static_cast<int32_t>(position));
+  };
+  for (const Group& group : group_by_prompt(sequences)) {
+    const auto first_row = static_cast<int32_t>(packing.ids.size());
+    const auto length = static_cast<int32_t>(group.prompt->tokens.size());
+    auto feature_row = static_cast<int32_t>(packing.images.size() * static_cast<size_t>(spec.vision.tokens()));
+    packing.images.insert(packing.images.end(), group.prompt->images.begin(), group.prompt->images.end());
+    for (size_t t = 0; t < group.prompt->tokens.size(); ++t) {
+      const int32_t token = group.prompt->tokens[t];
+      add_row(token == spec.image_token_id ? -1 - feature_row++ : token, t);
+    }
+    const auto root = static_cast<int32_t>(packing.segments.size() / 3);
+    packing.segments.insert(packing.segments.end(), {first_row, length, -1});
+    packing.prompts.push_back({first_row, length});
+    for (const size_t i : group.members) {
+      const std::vector<int32_t>& response = sequences[i].response;
+      packing.prompt_end_rows[i] = first_row + length - 1;
+      first_response_row[i] = static_cast<int32_t>(packing.ids.size());
+      if (response.size() < 2) continue;
+      packing.segments.insert(packing.segments.end(),
+                              {first_response_row[i], static_cast<int32_t>(response.size()) - 1, root});
+      for (size_t t = 0; t + 1 < response.size(); ++t) add_row(response[t], static_cast<size_t>(length) + t);
+    }
+  }
+  for (size_t i = 0; i < sequences.size(); ++i)
+    for (size_t t = 0; t < sequences[i].response.size(); ++t) {
+      packing.targets.push_back(sequences[i].response[t]);
+      packing.prediction_rows.push_back(t == 0 ? packing.prompt_end_rows[i]
+                                               : first_response_row[i] + static_cast<int32_t>(t) - 1);
+    }
+  return packing;
+}
+
+Tensor image_tensor(Device& device, const Packing& packing, const ModelSpec& spec) {
+  const int64_t pixels = spec.vision.pixels();
+  Tensor tensor = device.allocate(Purpose::activations, static_cast<int64_t>(packing.images.size()), pixels);
+  for (size_t i = 0; i < packing.images.size(); ++i)
+    std::memcpy(tensor.data() + static_cast<int64_t>(i) * pixels, packing.images[i]->data(),
+                static_cast<size_t>(pixels) * sizeof(float));
+  return tensor;
+}
+
+}  // namespace sightline

@@ -1,0 +1,45 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "engine/prompt.h"
+#include "nn/functions.h"
+
+namespace sightline {
+
+/** A prompt with the response whose log-probs are wanted; the response may be empty where only the prompt matters. */
+struct Sequence {
+  Prompt prompt;
+  std::vector<int32_t> response;
+};
+
+/**
+ * Sequences laid out for one pass of the model: no padding, and each distinct prompt once, followed by the responses that
+ * continue it. Response token t is predicted from the row before it, so the last token of a response has no row.
+ */
+struct Packing {
+  /** Distinct images, in order of first use; (images, pixels) once copied to the device. */
+  std::vector<Image> images;
+  /** Per row: token id, or -1 - feature row. */
+  std::vector<int32_t> ids;
+  std::vector<int32_t> positions;
+  Segments segments;
+  /** Per response token, in the order of the sequences: its id and the row that predicts it. */
+  std::vector<int32_t> targets, prediction_rows;
+  /** Per sequence: its last prompt row. */
+  std::vector<int32_t> prompt_end_rows;
+  /** Per distinct prompt: its first row and its length. */
+  struct PromptRows {
+    int32_t first, length;
+  };
+  std::vector<PromptRows> prompts;
+};
+
+Packing pack(std::span<const Sequence> sequences, const ModelSpec& spec);
+
+/** The packing's images as one tensor. */
+Tensor image_tensor(Device& device, const Packing& packing, const ModelSpec& spec);
+
+}  // namespace sightline

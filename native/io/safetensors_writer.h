@@ -1,0 +1,31 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace sightline {
+
+/** One fp32 tensor to write: row-major, as many floats at `data` as the product of `shape`. */
+struct FloatTensor {
+  std::string name;
+  std::vector<int64_t> shape;
+  const float* data;
+};
+
+/**
+ * Writes a safetensors file so that `path` always holds either what it held before or the whole new file,
+ * even across a crash or power loss: a temporary file in the same folder, flushed to the disk, then renamed
+ * over `path` (a symbolic link at `path` is replaced, not followed). The tensors follow one another in the
+ * given order, from a multiple of 8 bytes.
+ *
+ * @param metadata  strings for "__metadata__"; readers of Hugging Face's libraries expect {"format": "pt"}
+ * @throws invalid_argument for a name twice, the name "__metadata__", text that is not UTF-8, sizes out of
+ * range, or a header above max_safetensors_header_bytes; io when the folder or the disk refuses, and then
+ * nothing is left behind
+ */
+void write_safetensors(const std::string& path, const std::vector<FloatTensor>& tensors,
+                       const std::map<std::string, std::string>& metadata);
+
+}  // namespace sightline

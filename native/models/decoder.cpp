@@ -1,0 +1,113 @@
+#include "models/decoder.h"
+
+#include <cmath>
+
+#include "core/error.h"
+
+namespace sightline {
+namespace {
+
+constexpr Component component = Component::decoder;
+
+// Small, so that a fresh model starts near the uniform distribution over tokens.
+constexpr float head_deviation = 0.02f;
+
+float fan_in_deviation(int64_t fan_in) { return 1.0f / std::sqrt(static_cast<float>(fan_in)); }
+
+}  // namespace
+
+Decoder::Decoder(ParameterSet& parameters, const DecoderSpec& spec, float residual_deviation)
+    : parameters_(parameters), spec_(spec) {
+  const int64_t width = spec.width;
+  // Scaled embeddings start at unit size, the size of the projected image features.
+  embedding_ = parameters.create("decoder.embed.weight", {spec.vocabulary_size, width}, component,
+                                 Initializer::normal(1.0f / spec.embedding_scale));
+  const auto norm = [&](const std::string& name) {
+    const ParameterSet::Block block = parameters.allocate(component, width, 1);
+    parameters.add(name, {width}, component, block, 0, Initializer::constant(1.0f));
+    return block;
+  };
+  for (int64_t i = 0; i < spec.layers; ++i) {
+    const std::string name = concat("decoder.layers.", i, ".");
+    const int64_t q = spec.heads * spec.head_size, kv = spec.kv_heads * spec.head_size;
+    const auto linear = [&](const std::vector<Linear::Part>& parts, int64_t in, float deviation) {
+      return Linear(parameters, parts, {component, in, false, deviation});
+    };
+    const ParameterSet::Block norm1 = norm(name + "norm1.weight");
+    Linear qkv = linear({{name + "attention.q", q}, {name + "attention.k", kv}, {name + "attention.v", kv}}, width,
+                        fan_in_deviation(width));
+    Linear out = linear({{name + "attention.out", width}}, q, residual_deviation * fan_in_deviation(q));
+    const ParameterSet::Block norm2 = norm(name + "norm2.weight");
+    Linear gate_up = linear({{name + "mlp.gate", spec.mlp_width}, {name + "mlp.up", spec.mlp_width}}, width,
+                            fan_in_deviation(width));
+    Linear down = linear({{name + "mlp.down", width}}, spec.mlp_width, residual_deviation * fan_in_deviation(spec.mlp_width));
+    layers_.push_back({norm1, norm2, std::move(qkv), std::move(out), std::move(gate_up), std::move(down)});
+  }
+  norm_ = norm("decoder.norm.weight");
+  head_ = parameters.create("decoder.head.weight", {spec.vocabulary_size, width}, component,
+                            Initializer::normal(head_deviation));
+}
+
+Var Decoder::embed(Tape& tape, const std::vector<int32_t>& ids, const Var& features) {
+  Device& device = tape.device();
+  const int64_t rows = static_cast<int64_t>(ids.size());
+  const Var y = tape.variable(rows, spec_.width);
+  tape.ops().embed(tape.context(), {embedding_.value.data(), features ? features->value.data() : nullptr, ids.data(),
+                                    y->value.data(), rows, spec_.width, spec_.embedding_scale});
+  tape.record([this, &device, &ids, features, y, rows] {
+    float* dfeatures = features ? accumulated_gradient(device, *features).data() : nullptr;
+    device.ops().embed_backward(device.context(), {y->gradient.data(), ids.data(), embedding_.gradient.data(), dfeatures, rows,
+                                                   spec_.width, spec_.embedding_scale});
+  });
+  return y;
+}
+
+Var Decoder::forward(Tape& tape, const Var& input, const std::vector<int32_t>& positions, RowAttention& attention) {
+  Var x = input;
+  for (size_t i = 0; i < layers_.size(); ++i)
+    x = tape.checkpoint(x, [this, i, &positions, &attention](Tape& t, const Var& in) {
+      Layer& layer = layers_[i];
+      const Var qkv = layer.qkv.forward(t, rms_norm(t, in, layer.norm1, spec_.norm_epsilon));
+      rope(t, qkv, shape(), positions, spec_.rope_theta);
+      const Var middle = layer.out.forward(t, attention.attend(t, static_cast<int64_t>(i), qkv, shape()), in);
+      const Var h = rms_norm(t, middle, layer.norm2, spec_.norm_epsilon);
+      return layer.down.forward(t, swiglu(t, layer.gate_up.forward(t, h)), middle);
+    });
+  return rms_norm(tape, x, norm_, spec_.norm_epsilon);
+}
+
+Decoder::LogProbs Decoder::log_probs(Tape& tape, const Var& x, const std::vector<int32_t>& targets, float temperature,
+                                     bool entropies) {
+  Device& device = tape.device();
+  const int64_t rows = static_cast<int64_t>(targets.size());
+  LogProbs result;
+  result.log_probs = device.allocate(Purpose::activations, rows, 1);
+  if (entropies) result.entropies = device.allocate(Purpose::activations, rows, 1);
+  result.log_prob_output = std::make_shared<Variable>(result.log_probs);
+  result.entropy_output = std::make_shared<Variable>(result.entropies);
+  const float* packed = packed_head_.get(device, parameters_, head_.value);
+  tape.ops().linear_log_prob(tape.context(), {x->value.data(), packed, targets.data(), result.log_probs.data(),
+                                              result.entropies.data(), rows, spec_.width, spec_.vocabulary_size,
+                                              1.0f / temperature});
+  tape.record([this, &device, x, &targets, temperature, rows, log_prob = result.log_prob_output,
+               entropy = result.entropy_output] {
+    Tensor gradient = device.allocate(Purpose::activations, rows, spec_.width);
+    device.ops().linear_log_prob_backward(
+        device.context(), {log_prob->gradient.data(), entropy->gradient.data(), x->value.data(), head_.value.data(),
+                           packed_head_.get(device, parameters_, head_.value), targets.data(), gradient.data(),
+                           head_.gradient.data(), rows, spec_.width, spec_.vocabulary_size, 1.0f / temperature});
+    add_gradient(device, *x, gradient);
+  });
+  return result;
+}
+
+Tensor Decoder::logits(Tape& tape, const Tensor& x) {
+  Device& device = tape.device();
+  const int64_t n = spec_.vocabulary_size, k = spec_.width;
+  Tensor logits = device.allocate(Purpose::activations, x.rows(), n);
+  tape.ops().matmul(tape.context(), {x.data(), k, 1, nullptr, 0, 0, packed_head_.get(device, parameters_, head_.value),
+                                     logits.data(), n, nullptr, nullptr, 0, x.rows(), n, k, 1.0f, false});
+  return logits;
+}
+
+}  // namespace sightline

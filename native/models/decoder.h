@@ -1,0 +1,70 @@
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "models/model_spec.h"
+#include "nn/functions.h"
+#include "nn/linear.h"
+
+namespace sightline {
+
+/** How the rows of one forward pass attend to each other: over packed sequences, or over the pages of a KV cache. */
+class RowAttention {
+ public:
+  virtual ~RowAttention() = default;
+  /** @param qkv (N, qkv_columns) with rotated queries and keys; @return (N, out_columns) */
+  virtual Var attend(Tape& tape, int64_t layer, const Var& qkv, const AttentionShape& shape) = 0;
+};
+
+/**
+ * Llama-type decoder: pre-norm blocks (x += out(attention(norm1 x)); x += down(swiglu(gate_up(norm2 x)))), RMSNorm, rotary
+ * positions, grouped-query attention, no biases. Source: Touvron et al. 2023, arXiv 2302.13971; Ainslie et al. 2023.
+ */
+class Decoder {
+ public:
+  Decoder(ParameterSet& parameters, const DecoderSpec& spec, float residual_deviation);
+
+  /**
+   * Token embeddings with image features spliced in, see ops/embed.h.
+   * @param features  image features, or null; @param ids must outlive the tape
+   */
+  Var embed(Tape& tape, const std::vector<int32_t>& ids, const Var& features);
+
+  /**
+   * @param x          (N, width) embedded rows
+   * @param positions  (N) must outlive the tape, as must `attention`
+   * @return (N, width) after the final norm
+   */
+  Var forward(Tape& tape, const Var& x, const std::vector<int32_t>& positions, RowAttention& attention);
+
+  struct LogProbs {
+    Tensor log_probs;
+    /** Empty unless asked for. */
+    Tensor entropies;
+    /** Steps of the backward pass read these; set them before. Either may stay empty: zero. */
+    std::shared_ptr<Variable> log_prob_output, entropy_output;
+  };
+  /** Log-probs of `targets` (must outlive the tape) under softmax(head(x) / temperature), see ops/linear_log_prob.h. */
+  LogProbs log_probs(Tape& tape, const Var& x, const std::vector<int32_t>& targets, float temperature, bool entropies);
+
+  /** (N, V) for sampling. */
+  Tensor logits(Tape& tape, const Tensor& x);
+
+  AttentionShape shape() const { return {spec_.heads, spec_.kv_heads, spec_.head_size}; }
+
+ private:
+  struct Layer {
+    ParameterSet::Block norm1, norm2;
+    Linear qkv, out, gate_up, down;
+  };
+
+  const ParameterSet& parameters_;
+  DecoderSpec spec_;
+  ParameterSet::Block embedding_;
+  std::vector<Layer> layers_;
+  ParameterSet::Block norm_, head_;
+  PackedWeight packed_head_;
+};
+
+}  // namespace sightline

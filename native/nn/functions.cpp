@@ -1,0 +1,119 @@
+#include "nn/functions.h"
+
+#include <cmath>
+
+namespace sightline {
+
+float AttentionShape::scale() const { return 1.0f / std::sqrt(static_cast<float>(head_size)); }
+
+Var layer_norm(Tape& tape, const Var& x, const ParameterSet::Block& weight, const ParameterSet::Block& bias,
+               float epsilon) {
+  Device& device = tape.device();
+  const int64_t rows = x->value.rows(), columns = x->value.columns();
+  const Var y = tape.variable(rows, columns);
+  const Tensor mean = device.allocate(Purpose::activations, rows, 1);
+  const Tensor rstd = device.allocate(Purpose::activations, rows, 1);
+  tape.ops().layer_norm(tape.context(), {x->value.data(), weight.value.data(), bias.value.data(), y->value.data(),
+                                         mean.data(), rstd.data(), rows, columns, epsilon});
+  tape.record([&device, x, y, weight, bias, mean, rstd, rows, columns] {
+    device.ops().layer_norm_backward(
+        device.context(), {y->gradient.data(), x->value.data(), weight.value.data(), mean.data(), rstd.data(),
+                           accumulated_gradient(device, *x).data(), weight.gradient.data(), bias.gradient.data(), rows, columns});
+  });
+  return y;
+}
+
+Var rms_norm(Tape& tape, const Var& x, const ParameterSet::Block& weight, float epsilon) {
+  Device& device = tape.device();
+  const int64_t rows = x->value.rows(), columns = x->value.columns();
+  const Var y = tape.variable(rows, columns);
+  const Tensor rstd = device.allocate(Purpose::activations, rows, 1);
+  tape.ops().rms_norm(tape.context(), {x->value.data(), weight.value.data(), y->value.data(), rstd.data(), rows, columns, epsilon});
+  tape.record([&device, x, y, weight, rstd, rows, columns] {
+    device.ops().rms_norm_backward(device.context(),
+                                   {y->gradient.data(), x->value.data(), weight.value.data(), rstd.data(),
+                                    accumulated_gradient(device, *x).data(), weight.gradient.data(), rows, columns});
+  });
+  return y;
+}
+
+Var gelu(Tape& tape, const Var& x) {
+  Device& device = tape.device();
+  const int64_t count = x->value.size();
+  const Var y = tape.variable(x->value.rows(), x->value.columns());
+  tape.ops().gelu(tape.context(), {x->value.data(), y->value.data(), count});
+  tape.record([&device, x, y, count] {
+    device.ops().gelu_backward(device.context(), {y->gradient.data(), x->value.data(), y->gradient.data(), count});
+    add_gradient(device, *x, y->gradient);
+  });
+  return y;
+}
+
+Var relu(Tape& tape, const Var& x) {
+  Device& device = tape.device();
+  const int64_t count = x->value.size();
+  const Var y = tape.variable(x->value.rows(), x->value.columns());
+  tape.ops().relu(tape.context(), {x->value.data(), y->value.data(), count});
+  tape.record([&device, x, y, count] {
+    device.ops().relu_backward(device.context(), {y->gradient.data(), y->value.data(), y->gradient.data(), count});
+    add_gradient(device, *x, y->gradient);
+  });
+  return y;
+}
+
+Var swiglu(Tape& tape, const Var& gate_up) {
+  Device& device = tape.device();
+  const int64_t rows = gate_up->value.rows(), width = gate_up->value.columns() / 2;
+  const Var y = tape.variable(rows, width);
+  tape.ops().swiglu(tape.context(), {gate_up->value.data(), y->value.data(), rows, width});
+  tape.record([&device, gate_up, y, rows, width] {
+    Tensor gradient = device.allocate(Purpose::activations, rows, 2 * width);
+    device.ops().swiglu_backward(device.context(),
+                                 {y->gradient.data(), gate_up->value.data(), gradient.data(), rows, width});
+    add_gradient(device, *gate_up, gradient);
+  });
+  return y;
+}
+
+void rope(Tape& tape, const Var& qkv, const AttentionShape& shape, const std::vector<int32_t>& positions, float theta) {
+  Device& device = tape.device();
+  const auto rotate = [&device, shape, &positions, theta](const Tensor& x, bool inverse) {
+    device.ops().rope(device.context(), {x.data(), positions.data(), x.rows(), x.columns(), shape.heads + shape.kv_heads,
+                                         shape.head_size, theta, inverse});
+  };
+  rotate(qkv->value, false);
+  tape.record([qkv, rotate] { rotate(qkv->gradient, true); });
+}
+
+Var attention(Tape& tape, const Var& qkv, const AttentionShape& shape, const Segments& segments, bool causal) {
+  Device& device = tape.device();
+  const int64_t rows = qkv->value.rows(), count = static_cast<int64_t>(segments.size()) / 3;
+  const Var y = tape.variable(rows, shape.out_columns());
+  const Tensor log_sum_exp = device.allocate(Purpose::activations, rows, shape.heads);
+  tape.ops().attention(tape.context(), {qkv->value.data(), segments.data(), y->value.data(), log_sum_exp.data(), count,
+                                        shape.heads, shape.kv_heads, shape.head_size, shape.scale(), causal});
+  tape.record([&device, qkv, y, log_sum_exp, shape, &segments, causal, rows, count] {
+    Tensor gradient = device.allocate(Purpose::activations, rows, shape.qkv_columns());
+    device.ops().attention_backward(
+        device.context(),
+        {y->gradient.data(), qkv->value.data(), y->value.data(), log_sum_exp.data(), segments.data(), gradient.data(), count,
+         shape.heads, shape.kv_heads, shape.head_size, shape.scale(), causal});
+    add_gradient(device, *qkv, gradient);
+  });
+  return y;
+}
+
+Var gather_rows(Tape& tape, const Var& x, std::vector<int32_t> rows, float gradient_scale) {
+  Device& device = tape.device();
+  const int64_t count = static_cast<int64_t>(rows.size()), columns = x->value.columns();
+  const Var y = tape.variable(count, columns);
+  tape.ops().gather_rows(tape.context(), {x->value.data(), rows.data(), y->value.data(), count, columns});
+  tape.record([&device, x, y, rows = std::move(rows), gradient_scale, count, columns] {
+    if (gradient_scale == 0.0f) return;
+    device.ops().scatter_add_rows(device.context(), {y->gradient.data(), rows.data(), accumulated_gradient(device, *x).data(),
+                                                     count, columns, gradient_scale});
+  });
+  return y;
+}
+
+}  // namespace sightline

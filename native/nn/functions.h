@@ -1,0 +1,48 @@
+#pragma once
+
+#include <vector>
+
+#include "autograd/tape.h"
+#include "nn/parameter.h"
+
+namespace sightline {
+
+/** LayerNorm over the columns of each row, see ops/layer_norm.h. Weight and bias are (C, 1) blocks. */
+Var layer_norm(Tape& tape, const Var& x, const ParameterSet::Block& weight, const ParameterSet::Block& bias, float epsilon);
+
+/** RMSNorm over the columns of each row, see ops/rms_norm.h. */
+Var rms_norm(Tape& tape, const Var& x, const ParameterSet::Block& weight, float epsilon);
+
+/** GELU (tanh form), see ops/gelu.h. */
+Var gelu(Tape& tape, const Var& x);
+
+Var relu(Tape& tape, const Var& x);
+
+/** (N, 2F) -> (N, F), see ops/swiglu.h. */
+Var swiglu(Tape& tape, const Var& gate_up);
+
+/** Sizes of an attention layer. */
+struct AttentionShape {
+  int64_t heads, kv_heads, head_size;
+
+  int64_t qkv_columns() const { return (heads + 2 * kv_heads) * head_size; }
+  int64_t out_columns() const { return heads * head_size; }
+  /** D^-0.5 */
+  float scale() const;
+};
+
+/** Sequences packed one after the other, see ops/attention.h: (first row, length, prefix segment or -1) each. */
+using Segments = std::vector<int32_t>;
+
+/** Rotates queries and keys in place, see ops/rope.h. `positions` must outlive the tape. */
+void rope(Tape& tape, const Var& qkv, const AttentionShape& shape, const std::vector<int32_t>& positions, float theta);
+
+/** Attention over packed segments. `segments` must outlive the tape. */
+Var attention(Tape& tape, const Var& qkv, const AttentionShape& shape, const Segments& segments, bool causal);
+
+/**
+ * The chosen rows. In the backward pass their gradient, times `gradient_scale`, is added to those rows of x.
+ */
+Var gather_rows(Tape& tape, const Var& x, std::vector<int32_t> rows, float gradient_scale = 1.0f);
+
+}  // namespace sightline

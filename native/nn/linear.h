@@ -1,0 +1,62 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "autograd/tape.h"
+#include "nn/parameter.h"
+
+namespace sightline {
+
+/** A weight (N, K) packed as the right-hand side of x W^T; made anew when the weights have moved. */
+class PackedWeight {
+ public:
+  const float* get(Device& device, const ParameterSet& parameters, const Tensor& weight);
+
+ private:
+  Tensor packed_;
+  uint64_t version_ = 0;
+};
+
+/**
+ * y = x W^T + bias (+ residual), with low-rank adapters y += (alpha / r) (x A^T) B^T where the component is adapted.
+ * W may stack several parts that are parameters of their own (query, key and value; gate and up): one product computes all.
+ * Shapes: x (N, in), W (out, in) as in PyTorch, A (r, in), B (out, r), y (N, out).
+ */
+class Linear {
+ public:
+  struct Part {
+    /** Complete parameter name without ".weight". */
+    std::string name;
+    int64_t out;
+  };
+  struct Options {
+    Component component;
+    int64_t in;
+    bool bias;
+    /** Standard deviation of the initial weights. */
+    float initial_deviation;
+  };
+  Linear(ParameterSet& parameters, const std::vector<Part>& parts, const Options& options);
+
+  /** @param residual (N, out) added to the result; may be null */
+  Var forward(Tape& tape, const Var& x, const Var& residual = nullptr);
+
+  int64_t out() const { return weight_.value.rows(); }
+
+ private:
+  struct Adapter {
+    int64_t first_column, out;
+    float scale;
+    ParameterSet::Block a, b;
+    PackedWeight packed_a, packed_b;
+  };
+  void backward(Device& device, const Var& x, const Var& y, const std::vector<Tensor>& projections);
+
+  const ParameterSet& parameters_;
+  ParameterSet::Block weight_, bias_;
+  PackedWeight packed_;
+  std::vector<Adapter> adapters_;
+};
+
+}  // namespace sightline

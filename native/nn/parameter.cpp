@@ -1,0 +1,110 @@
+#include "nn/parameter.h"
+
+#include <cmath>
+#include <numbers>
+
+#include "core/philox.h"
+
+namespace sightline {
+namespace {
+
+/** FNV-1a, 64 bits: keys a parameter's initial values by its name. */
+uint64_t hash_name(const std::string& name) {
+  uint64_t hash = 0xcbf29ce484222325;
+  for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+  return hash;
+}
+
+int64_t element_count(const std::vector<int64_t>& shape) {
+  int64_t count = 1;
+  for (const int64_t extent : shape) count *= extent;
+  return count;
+}
+
+}  // namespace
+
+const char* component_name(Component component) {
+  switch (component) {
+    case Component::vision: return "vision";
+    case Component::projector: return "projector";
+    case Component::decoder: return "decoder";
+    case Component::value_head: return "value_head";
+  }
+  return "vision";
+}
+
+ParameterSet::Block ParameterSet::allocate(Purpose purpose, bool trainable, int64_t rows, int64_t columns) {
+  Block block;
+  block.value = device_.allocate(purpose, rows, columns);
+  if (trainable) block.gradient = device_.allocate_zeros(Purpose::gradients, rows, columns);
+  return block;
+}
+
+ParameterSet::Block ParameterSet::allocate(Component component, int64_t rows, int64_t columns) {
+  const bool trainable = options_.trainable[static_cast<int>(component)] == Trainable::all;
+  return allocate(Purpose::weights, trainable, rows, columns);
+}
+
+ParameterSet::Block ParameterSet::allocate_adapter(int64_t rows, int64_t columns) {
+  return allocate(Purpose::adapter, true, rows, columns);
+}
+
+void ParameterSet::add(const std::string& name, const std::vector<int64_t>& shape, Component component, const Block& block,
+                       int64_t first_row, const Initializer& initializer) {
+  const int64_t rows = element_count(shape) / block.value.columns();
+  Parameter parameter{name, shape, component, block.value.slice_rows(first_row, rows), {}, {}, {}};
+  if (block.gradient) {
+    parameter.gradient = block.gradient.slice_rows(first_row, rows);
+    parameter.first_moment = device_.allocate_zeros(Purpose::optimizer, rows, block.value.columns());
+    parameter.second_moment = device_.allocate_zeros(Purpose::optimizer, rows, block.value.columns());
+  }
+  initialize(parameter, initializer);
+  parameters_.push_back(std::move(parameter));
+}
+
+ParameterSet::Block ParameterSet::create(const std::string& name, const std::vector<int64_t>& shape, Component component,
+                                         const Initializer& initializer) {
+  const int64_t columns = shape.back();
+  const Block block = allocate(component, element_count(shape) / columns, columns);
+  add(name, shape, component, block, 0, initializer);
+  return block;
+}
+
+const LoraSpec* ParameterSet::lora(Component component) const {
+  const bool adapted = options_.trainable[static_cast<int>(component)] == Trainable::lora;
+  return adapted ? &*options_.lora : nullptr;
+}
+
+void ParameterSet::clear_gradients() {
+  for (const Parameter& parameter : parameters_)
+    if (parameter.trainable()) fill_zero(parameter.gradient);
+}
+
+void ParameterSet::initialize(const Parameter& parameter, const Initializer& initializer) const {
+  float* values = parameter.value.data();
+  const int64_t count = parameter.value.size();
+  if (initializer.kind == Initializer::Kind::constant) {
+    for (int64_t i = 0; i < count; ++i) values[i] = initializer.value;
+    return;
+  }
+  const uint64_t hash = hash_name(parameter.name);
+  const std::array<uint32_t, 2> key{options_.seed ^ static_cast<uint32_t>(hash), static_cast<uint32_t>(hash >> 32)};
+  for (int64_t i = 0; i < count; i += 2) {
+    const auto bits = philox({static_cast<uint32_t>(i), static_cast<uint32_t>(i >> 32), 0, 0}, key);
+    const double u = uniform_from_bits(bits[0], bits[1]), v = uniform_from_bits(bits[2], bits[3]);
+    double pair[2];
+    if (initializer.kind == Initializer::Kind::normal) {
+      // Box and Muller 1958; 1 - u lies in (0, 1].
+      const double radius = std::sqrt(-2.0 * std::log(1.0 - u)), angle = 2.0 * std::numbers::pi * v;
+      pair[0] = radius * std::cos(angle);
+      pair[1] = radius * std::sin(angle);
+    } else {
+      pair[0] = 2.0 * u - 1.0;
+      pair[1] = 2.0 * v - 1.0;
+    }
+    for (int64_t j = i; j < count && j < i + 2; ++j)
+      values[j] = static_cast<float>(pair[j - i] * static_cast<double>(initializer.value));
+  }
+}
+
+}  // namespace sightline

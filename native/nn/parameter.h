@@ -1,0 +1,101 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "ops/device.h"
+
+namespace sightline {
+
+/** The parts of a model that are trained or frozen apart. */
+enum class Component { vision, projector, decoder, value_head };
+inline constexpr int component_count = 4;
+const char* component_name(Component component);
+
+enum class Trainable { all, lora, frozen };
+
+/** Low-rank adapters: W + (alpha / rank) B A (Hu et al. 2021, arXiv 2106.09685). */
+struct LoraSpec {
+  int64_t rank;
+  float alpha;
+};
+
+/** How a parameter starts. */
+struct Initializer {
+  enum class Kind { constant, normal, uniform } kind;
+  /** The constant, the standard deviation, or the bound of [-bound, bound). */
+  float value;
+
+  static Initializer constant(float value) { return {Kind::constant, value}; }
+  static Initializer normal(float standard_deviation) { return {Kind::normal, standard_deviation}; }
+  static Initializer uniform(float bound) { return {Kind::uniform, bound}; }
+};
+
+/** A named tensor of the model with its gradient and optimizer state; both are empty while it is frozen. */
+struct Parameter {
+  std::string name;
+  std::vector<int64_t> shape;
+  Component component;
+  Tensor value;
+  Tensor gradient;
+  Tensor first_moment, second_moment;
+  /** Optimizer steps taken. */
+  int64_t steps = 0;
+
+  bool trainable() const { return static_cast<bool>(gradient); }
+};
+
+/** All parameters of a model, in a fixed order. */
+class ParameterSet {
+ public:
+  struct Options {
+    /** Indexed by Component. */
+    Trainable trainable[component_count];
+    /** Present exactly when some component is trained as lora. */
+    std::optional<LoraSpec> lora;
+    uint32_t seed;
+  };
+  ParameterSet(Device& device, const Options& options) : device_(device), options_(options) {}
+
+  /** Memory for parameters that lie next to each other, so that one product can use them all. */
+  struct Block {
+    Tensor value, gradient;
+  };
+  /** A block for weights proper. */
+  Block allocate(Component component, int64_t rows, int64_t columns);
+  /** A block for an adapter, which is trained. */
+  Block allocate_adapter(int64_t rows, int64_t columns);
+
+  /** Registers rows [first_row, ...) of `block` under `name` and initialises them from the seed and the name alone. */
+  void add(const std::string& name, const std::vector<int64_t>& shape, Component component, const Block& block,
+           int64_t first_row, const Initializer& initializer);
+  /** A parameter with a block of its own. */
+  Block create(const std::string& name, const std::vector<int64_t>& shape, Component component,
+               const Initializer& initializer);
+
+  /** The adapter shape, where this component is trained by adapters. */
+  const LoraSpec* lora(Component component) const;
+
+  std::vector<Parameter>& all() { return parameters_; }
+  const std::vector<Parameter>& all() const { return parameters_; }
+
+  /** Moves whenever weights change, so that what was derived from them can tell that it is stale. */
+  uint64_t version() const { return version_; }
+  void changed() { ++version_; }
+
+  void clear_gradients();
+
+ private:
+  Block allocate(Purpose purpose, bool trainable, int64_t rows, int64_t columns);
+  void initialize(const Parameter& parameter, const Initializer& initializer) const;
+
+  Device& device_;
+  Options options_;
+  std::vector<Parameter> parameters_;
+  uint64_t version_ = 1;
+};
+
+}  // namespace sightline

@@ -1,0 +1,13 @@
+import type { Writable } from "node:stream";
+import type { CheckpointedPolicy } from "../train/checkpoint-store.js";
+import type { RunConfig } from "../train/config.js";
+
+/** What the commands take from their surroundings, so that tests can put something else in its place. */
+export interface CliContext {
+  /** Results, and the progress of a run. */
+  readonly stdout: Writable & { isTTY?: boolean };
+  /** Errors and notices. */
+  readonly stderr: Writable & { isTTY?: boolean };
+  loadPolicy(config: Pick<RunConfig, "model" | "seed" | "threads">): Promise<CheckpointedPolicy>;
+  checkModel(model: RunConfig["model"]): Promise<void>;
+}

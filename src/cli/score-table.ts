@@ -1,0 +1,32 @@
+import type { Score } from "../train/evaluate.js";
+
+const HEAD = ["", "success", "95 % interval", "return", "optimal actions", "reads image", "no action named"];
+
+/** Scores as a table of text, one line each. */
+export function formatScores(scores: Readonly<Record<string, Score | null>>): string {
+  const rows = Object.entries(scores).flatMap(([name, score]) =>
+    score === null ? [] : [[name, ...cells(score)]],
+  );
+  const widths = HEAD.map((_, column) => Math.max(...[HEAD, ...rows].map((row) => row[column]!.length)));
+  return [HEAD, ...rows]
+    .map(([name, ...values]) =>
+      [name!.padEnd(widths[0]!), ...values.map((value, i) => value.padStart(widths[i + 1]!))].join("  "),
+    )
+    .join("\n");
+}
+
+function cells(score: Score): string[] {
+  const [lower, upper] = score.successInterval;
+  return [
+    share(score.successRate),
+    `${share(lower)} to ${share(upper)}`,
+    score.returnMean.toFixed(2),
+    share(score.actionAccuracy),
+    share(score.readingAccuracy),
+    share(score.illegalRate),
+  ];
+}
+
+function share(value: number | null): string {
+  return value === null ? "-" : value.toFixed(3);
+}

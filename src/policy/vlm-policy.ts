@@ -1,0 +1,172 @@
+import { join } from "node:path";
+import type { Frame } from "../../envs/env.js";
+import { observationMessages } from "../models/chat-template.js";
+import {
+  type Checkpoint,
+  checkpointFiles,
+  findOptimizerState,
+  readCheckpoint,
+  requireWeights,
+  writeTextFiles,
+} from "../models/checkpoint.js";
+import { expandImageTokens } from "../models/tiny-vlm.js";
+import { Engine } from "../native/engine.js";
+import type {
+  EngineOptions,
+  ForwardOptions,
+  ForwardResult,
+  LoadSource,
+  MemoryUse,
+  OptimizerStep,
+  OutputGradient,
+  ParameterInfo,
+  Prompt,
+  SaveTarget,
+  Sequence,
+  StepResult,
+} from "../native/types.js";
+import type { Policy, RespondOptions, Response } from "./policy.js";
+
+/** How the engine runs the model; the model itself comes from its folder. */
+export type VlmPolicyOptions = Omit<EngineOptions, "model">;
+
+/** Prompt texts whose tokens are kept; tasks have one text, or one per state of a formula. */
+const PROMPT_CACHE_SIZE = 256;
+
+/** A vision-language model in the native engine as a policy: one engine answers, is scored and is trained. */
+export class VlmPolicy implements Policy {
+  readonly #checkpoint: Checkpoint;
+  readonly #engine: Engine;
+  /** Expanded prompt tokens by text, least recently used first. */
+  readonly #promptTokens = new Map<string, Int32Array>();
+
+  private constructor(checkpoint: Checkpoint, engine: Engine) {
+    this.#checkpoint = checkpoint;
+    this.#engine = engine;
+  }
+
+  /**
+   * The model of a folder with its weights; optimizer state, if the folder has any, is left alone.
+   *
+   * @throws CheckpointError
+   */
+  static async load(folder: string, options: VlmPolicyOptions = {}): Promise<VlmPolicy> {
+    const model = await requireWeights(folder);
+    const policy = await VlmPolicy.initialize(folder, options);
+    try {
+      await policy.load({ model });
+    } catch (error) {
+      policy.dispose();
+      throw error;
+    }
+    return policy;
+  }
+
+  /**
+   * The model that a folder's text files describe with fresh weights drawn from `options.seed`.
+   *
+   * @throws CheckpointError
+   */
+  static async initialize(folder: string, options: VlmPolicyOptions = {}): Promise<VlmPolicy> {
+    const checkpoint = await readCheckpoint(folder);
+    const engine = await Engine.create({
+      ...options,
+      model: checkpoint.spec,
+      tokenBytes: [...checkpoint.tokenizer.tokenBytes()],
+    });
+    return new VlmPolicy(checkpoint, engine);
+  }
+
+  encode(frame: Frame, prompt: string): Prompt {
+    return { tokens: this.#tokensOf(prompt), images: [this.#checkpoint.imageProcessor.process(frame)] };
+  }
+
+  async respond(prompt: Prompt, options: RespondOptions, signal?: AbortSignal): Promise<Response> {
+    const { tokens, logProbs, value, finishReason } = await this.#engine.generate(
+      { prompt, ...options },
+      signal,
+    );
+    return { tokens, text: this.#checkpoint.tokenizer.decode(tokens), logProbs, value, finishReason };
+  }
+
+  encodeResponse(text: string): Int32Array {
+    const tokens = this.#checkpoint.tokenizer.encode(text);
+    return Int32Array.of(...tokens, this.#checkpoint.spec.endTokenId);
+  }
+
+  tokenAtCharacter(tokens: Int32Array, character: number): number {
+    return this.#checkpoint.tokenizer.tokenAtCharacter(tokens, character);
+  }
+
+  score(sequences: readonly Sequence[], options?: ForwardOptions): Promise<ForwardResult> {
+    return this.#engine.forward(sequences, options);
+  }
+
+  backward(scores: ForwardResult, gradient: OutputGradient): Promise<void> {
+    return this.#engine.backward(scores, gradient);
+  }
+
+  step(options: OptimizerStep): Promise<StepResult> {
+    return this.#engine.step(options);
+  }
+
+  save(target: SaveTarget): Promise<void> {
+    return this.#engine.save(target);
+  }
+
+  load(source: LoadSource): Promise<void> {
+    return this.#engine.load(source);
+  }
+
+  /**
+   * Writes a model folder that `load` and `loadCheckpoint` read. Files already there are replaced one by one;
+   * a caller that must survive being killed in between writes to a new folder and renames it.
+   *
+   * @param options.optimizer also write the optimizer's state, so that training continues where it was
+   */
+  async saveCheckpoint(folder: string, options: { optimizer: boolean }): Promise<void> {
+    await writeTextFiles(this.#checkpoint, folder);
+    await this.save({
+      model: join(folder, checkpointFiles.weights),
+      ...(options.optimizer && { optimizer: join(folder, checkpointFiles.optimizer) }),
+    });
+  }
+
+  /**
+   * Takes the weights of a folder of the same model, and its optimizer state where it has any.
+   *
+   * @throws CheckpointError where the folder has no weights
+   */
+  async loadCheckpoint(folder: string): Promise<void> {
+    const model = await requireWeights(folder);
+    const optimizer = await findOptimizerState(folder);
+    await this.load({ model, ...(optimizer !== undefined && { optimizer }) });
+  }
+
+  parameters(): ParameterInfo[] {
+    return this.#engine.parameters();
+  }
+
+  memory(): MemoryUse {
+    return this.#engine.memory();
+  }
+
+  dispose(): void {
+    this.#engine.dispose();
+  }
+
+  #tokensOf(prompt: string): Int32Array {
+    const cache = this.#promptTokens;
+    let tokens = cache.get(prompt);
+    if (tokens === undefined) {
+      const { spec, tokenizer, chatTemplate } = this.#checkpoint;
+      const text = chatTemplate.render(observationMessages(prompt), true);
+      tokens = expandImageTokens(spec, tokenizer.encode(text), 1);
+      if (cache.size >= PROMPT_CACHE_SIZE) cache.delete(cache.keys().next().value!);
+    } else {
+      cache.delete(prompt);
+    }
+    cache.set(prompt, tokens);
+    return tokens;
+  }
+}

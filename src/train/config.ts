@@ -1,0 +1,254 @@
+/** The whole configuration of a run, as zod schemas: the one place for names, ranges, defaults and docs. */
+import { z } from "zod";
+import type { PpoConfig } from "../algorithms/ppo.js";
+import type { SftConfig } from "../algorithms/sft.js";
+import { ConfigError, type ConfigIssue, describeReceived, nearestName } from "./config-error.js";
+import { acceptedAt, settingsOf } from "./settings.js";
+
+const count = z.int().min(1);
+const fraction = z.number().min(0).max(1);
+const positive = z.number().gt(0);
+const notNegative = z.number().min(0);
+const seed = z.int().min(0).max(0xffffffff);
+const betas = z.tuple([z.number().min(0).lt(1), z.number().min(0).lt(1)]);
+
+const model = z.strictObject({
+  checkpoint: z
+    .string()
+    .min(1)
+    .describe("Model folder to start from, relative to the working directory; or `tiny-vlm`, which ships."),
+  weights: z
+    .enum(["trained", "fresh"])
+    .default("trained")
+    .describe("`trained` loads the folder's weights, `fresh` draws new ones from the seed."),
+});
+
+const panel = {
+  episodes: count.default(300).describe("Held-out episodes before and after training, sampled and greedy."),
+  seed: seed.default(1).describe("Fixes the held-out episodes, whatever the seed of the run."),
+  transcripts: z
+    .int()
+    .min(0)
+    .default(4)
+    .describe("Held-out episodes kept with frames and texts, for each of before and after."),
+};
+
+const common = {
+  task: z.string().min(1).describe("Name of the environment."),
+  model,
+  seed: seed.default(1).describe("Fixes everything random in training."),
+  threads: count
+    .optional()
+    .describe("Threads of the engine; results do not depend on it. Default: all cores."),
+};
+
+const ppo = z.strictObject({
+  updates: count.default(20).describe("Most PPO updates; the stop rule may end the run before."),
+  stepsPerEnvironment: count.default(16).describe("Decisions of each environment per update."),
+  epochs: count.default(4).describe("Passes over each update's decisions."),
+  minibatchSize: count.default(64).describe("Decisions per optimizer step."),
+  clipRange: z.number().gt(0).lt(1).default(0.1).describe("Clips the probability ratio to 1 -+ this."),
+  dualClip: z
+    .number()
+    .gt(1)
+    .optional()
+    .describe("Bounds the loss where the advantage A is negative, at this times -A; null: no bound."),
+  gamma: fraction.default(0.9).describe("Discount per decision."),
+  gaeLambda: fraction.default(0.95).describe("Decay of generalized advantage estimation."),
+  lambda: notNegative
+    .default(0.5)
+    .describe("Weight of the thought tokens in the log-probability (the paper's λ)."),
+  learningRate: positive.default(1e-4).describe("Learning rate of the model at the first update."),
+  finalLearningRate: notNegative
+    .default(1e-5)
+    .describe("Learning rate of the model at the last update (cosine)."),
+  valueLearningRate: positive.default(1e-3).describe("Learning rate of the value head at the first update."),
+  valueLossCoefficient: notNegative.default(0.5).describe("Factor on the value loss."),
+  valueClipRange: positive.optional().describe("Clips the value's change per update; null: no clipping."),
+  entropyCoefficient: notNegative.default(0).describe("Factor on the entropy bonus."),
+  advantageStdFloor: notNegative
+    .default(0.5)
+    .describe("Advantages are divided by their standard deviation, or by this if it is larger."),
+  maxGradientNorm: positive.default(0.5).describe("Clips the global gradient norm of the model."),
+  valueMaxGradientNorm: positive.default(0.5).describe("Clips the global gradient norm of the value head."),
+  adamBetas: betas.default([0.9, 0.999]).describe("Decay rates of Adam's two moments."),
+  adamEpsilon: positive.default(1e-5).describe("Added to Adam's denominator."),
+  temperature: positive.default(0.5).describe("Of sampling, and of the log-probabilities in the ratio."),
+  topK: z.int().min(0).default(0).describe("Samples from the k most likely tokens; 0: from all."),
+  topP: z
+    .number()
+    .gt(0)
+    .max(1)
+    .default(1)
+    .describe("Samples from the smallest set with this probability; 1: all."),
+  maxNewTokens: count.default(96).describe("Longest response, in tokens."),
+  maxLogProbMismatch: notNegative
+    .default(0)
+    .describe("Largest difference allowed between a token's log-probs in sampling and in scoring, in nats."),
+});
+
+const ppoRun = z
+  .strictObject({
+    algorithm: z.literal("ppo").describe("Reinforcement learning, `sightline train`."),
+    ...common,
+    environments: count.default(32).describe("Environments played side by side."),
+    ppo: ppo.prefault({}),
+    stop: z
+      .strictObject({
+        successRate: fraction.default(0.98).describe("Success rate of a rollout that counts as solved."),
+        patience: count.default(2).describe("Consecutive rollouts that must reach it for the run to stop."),
+        minimumEpisodes: count
+          .default(30)
+          .describe("Rollouts with fewer finished episodes say nothing about success."),
+      })
+      .prefault({}),
+    evaluation: z
+      .strictObject({
+        ...panel,
+        selectionEpisodes: count
+          .default(100)
+          .describe("Further episodes that choose, at the end, between the best and the last checkpoint."),
+      })
+      .prefault({}),
+    checkpointEvery: count.default(1).describe("Updates between checkpoints."),
+  })
+  .superRefine((config, context) => {
+    refuseUnusedTranscripts(config.evaluation, context);
+    const decisions = config.environments * config.ppo.stepsPerEnvironment;
+    if (config.ppo.minibatchSize > decisions) {
+      context.addIssue({
+        code: "custom",
+        path: ["ppo", "minibatchSize"],
+        message: `at most environments x ppo.stepsPerEnvironment = ${decisions}`,
+      });
+    }
+    const { clipRange, dualClip } = config.ppo;
+    if (dualClip !== undefined && dualClip <= 1 + clipRange) {
+      context.addIssue({
+        code: "custom",
+        path: ["ppo", "dualClip"],
+        message: `a number > 1 + ppo.clipRange = ${1 + clipRange}`,
+      });
+    }
+  });
+
+const sft = z.strictObject({
+  steps: count.default(500).describe("Optimizer steps."),
+  batchSize: count.default(16).describe("Demonstrations per step."),
+  learningRate: positive.default(1e-3).describe("Learning rate after the warm-up."),
+  warmupSteps: z.int().min(0).default(20).describe("Steps over which the learning rate rises."),
+  finalLearningRateFraction: fraction
+    .default(0.05)
+    .describe("Learning rate at the end (cosine), over the peak."),
+  maxGradientNorm: positive.default(1).describe("Clips the global gradient norm."),
+  weightDecay: notNegative.default(0).describe("Decoupled weight decay."),
+  errorRate: fraction
+    .default(0)
+    .describe("Share of demonstrations with a wrong decision, thought and action alike."),
+  maxRandomSteps: z
+    .int()
+    .min(0)
+    .default(4)
+    .describe("Demonstrations start after 0 to this many random actions."),
+  adamBetas: betas.default([0.9, 0.95]).describe("Decay rates of Adam's two moments."),
+  adamEpsilon: positive.default(1e-8).describe("Added to Adam's denominator."),
+});
+
+const sftRun = z
+  .strictObject({
+    algorithm: z.literal("sft").describe("Supervised fine-tuning on an expert, `sightline sft`."),
+    ...common,
+    sft: sft.prefault({}),
+    evaluation: z
+      .strictObject({
+        ...panel,
+        temperature: positive.default(0.5).describe("Of the sampled evaluation."),
+        maxNewTokens: count.default(96).describe("Longest response, in tokens."),
+      })
+      .prefault({}),
+    checkpointEvery: count.default(50).describe("Optimizer steps between checkpoints."),
+  })
+  .superRefine((config, context) => refuseUnusedTranscripts(config.evaluation, context));
+
+function refuseUnusedTranscripts(
+  evaluation: { episodes: number; transcripts: number },
+  context: z.core.$RefinementCtx,
+): void {
+  if (evaluation.transcripts > evaluation.episodes) {
+    context.addIssue({
+      code: "custom",
+      path: ["evaluation", "transcripts"],
+      message: `at most evaluation.episodes = ${evaluation.episodes}`,
+    });
+  }
+}
+
+const schemas = { ppo: ppoRun, sft: sftRun };
+
+export type AlgorithmName = keyof typeof schemas;
+/** Complete configuration of `sightline train`. */
+export type PpoRunConfig = z.output<typeof ppoRun>;
+/** Complete configuration of `sightline sft`. */
+export type SftRunConfig = z.output<typeof sftRun>;
+export type RunConfig = PpoRunConfig | SftRunConfig;
+/** What `parseConfig` takes: fields with a default may be left out. */
+export type RunConfigInput = z.input<typeof ppoRun> | z.input<typeof sftRun>;
+
+// The algorithms own their configuration types; the schemas may neither lack nor invent a field.
+type Same<A, B> = [A] extends [B] ? ([B] extends [A] ? true : false) : false;
+true satisfies Same<z.output<typeof ppo>, PpoConfig>;
+true satisfies Same<z.output<typeof sft>, SftConfig>;
+
+/** Every setting of an algorithm's runs, with what it accepts, its default and its documentation. */
+export function configSettings(algorithm: AlgorithmName) {
+  return settingsOf(schemas[algorithm]);
+}
+
+/**
+ * Validates a whole configuration and fills in defaults.
+ *
+ * @param input the configuration, as read from a file or written by hand
+ * @param source names where it came from, for the error's first line
+ * @throws ConfigError with every issue
+ */
+export function parseConfig(input: unknown, source = "config"): RunConfig {
+  const algorithm = (input as { algorithm?: unknown } | null | undefined)?.algorithm;
+  if (algorithm !== "ppo" && algorithm !== "sft") {
+    throw new ConfigError(source, [
+      { path: "algorithm", expected: 'one of "ppo", "sft"', received: describeReceived(algorithm) },
+    ]);
+  }
+  const schema = schemas[algorithm];
+  const result = schema.safeParse(input);
+  if (result.success) return result.data;
+  throw new ConfigError(
+    source,
+    result.error.issues.flatMap((issue) => issuesOf(issue, input, schema)),
+  );
+}
+
+function issuesOf(issue: z.core.$ZodIssue, input: unknown, schema: z.ZodType): ConfigIssue[] {
+  const at = (path: readonly PropertyKey[]): string => describeReceived(valueAt(input, path));
+  if (issue.code !== "unrecognized_keys") {
+    const expected = issue.code === "custom" ? issue.message : acceptedAt(schema, issue.path);
+    return [{ path: issue.path.join("."), expected: expected ?? issue.message, received: at(issue.path) }];
+  }
+  const known = settingsOf(schema).map(({ path }) => path);
+  return issue.keys.map((key) => {
+    const path = [...issue.path, key];
+    const name = path.join(".");
+    return {
+      path: name,
+      expected: "a setting that exists",
+      received: at(path),
+      nearest: nearestName(name, known),
+    };
+  });
+}
+
+function valueAt(input: unknown, path: readonly PropertyKey[]): unknown {
+  return path.reduce<unknown>(
+    (value, key) => (value as Record<PropertyKey, unknown> | undefined)?.[key],
+    input,
+  );
+}

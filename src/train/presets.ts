@@ -1,0 +1,37 @@
+/** Complete configurations by name. A preset states what differs from the schema's defaults. */
+import { type PpoRunConfig, parseConfig, type RunConfigInput, type SftRunConfig } from "./config.js";
+
+/**
+ * PPO on NumberLine from the checkpoint that ships: a model that reads both numbers and decides no better
+ * than chance. Dual clip and the floor on the advantages' deviation keep it from collapsing once nearly
+ * every episode succeeds and advantages are noise.
+ */
+export function numberLine(): PpoRunConfig {
+  const config: RunConfigInput = {
+    algorithm: "ppo",
+    task: "number-line",
+    model: { checkpoint: "tiny-vlm" },
+    ppo: { updates: 20, dualClip: 3 },
+  };
+  return parseConfig(config, "preset number-line") as PpoRunConfig;
+}
+
+/**
+ * The supervised start of `number-line`, from fresh weights: the expert reads the numbers correctly and is
+ * wrong about the move more often than not, so that the rule itself is left to reinforcement learning.
+ */
+export function numberLineSft(): SftRunConfig {
+  const config: RunConfigInput = {
+    algorithm: "sft",
+    task: "number-line",
+    model: { checkpoint: "tiny-vlm", weights: "fresh" },
+    sft: { steps: 500, errorRate: 0.55 },
+  };
+  return parseConfig(config, "preset number-line-sft") as SftRunConfig;
+}
+
+/** The presets that the command line knows, by name. */
+export const presets: Readonly<Record<string, () => PpoRunConfig | SftRunConfig>> = {
+  "number-line": numberLine,
+  "number-line-sft": numberLineSft,
+};

@@ -1,0 +1,157 @@
+/** The HTML of a report. Pure: data in, text out. */
+import { formatDuration } from "./duration.js";
+import type { Score } from "./evaluate.js";
+import type { RecordedEpisode, RecordedStep } from "./recorded-episode.js";
+import type { ReportData } from "./report.js";
+
+/**
+ * The whole page, with styles, scripts, data and pictures inside.
+ *
+ * @param styles contents of style sheets
+ * @param scripts contents of scripts, run in order at the end of the page
+ */
+export function renderReport(
+  data: ReportData,
+  styles: readonly string[],
+  scripts: readonly string[],
+): string {
+  const { summary, rows, charts, episodes } = data;
+  const title = `${summary.task}, ${summary.algorithm}, seed ${summary.seed}`;
+  const embedded = { rows, charts, random: summary.random, chosenUpdate: summary.chosenUpdate };
+  return `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>${escapeHtml(title)}</title>
+${styles.map((style) => `<style>${style}</style>`).join("\n")}
+</head>
+<body>
+${renderHeader(data, title)}
+<h2>Held-out episodes</h2>
+${renderScores(data)}
+<h2>Training</h2>
+<div class="charts">
+${charts.map(renderChart).join("\n")}
+</div>
+${renderEpisodes("Episodes before training", episodes.before)}
+${renderEpisodes("Episodes after training", episodes.after)}
+<h2>Configuration</h2>
+<div class="card">
+<details><summary>config.yaml</summary><pre>${escapeHtml(data.config)}</pre></details>
+<details><summary>versions.json</summary><pre>${escapeHtml(data.versions)}</pre></details>
+</div>
+<script type="application/json" id="report-data">${escapeJson(embedded)}</script>
+${scripts.map((script) => `<script>${script}</script>`).join("\n")}
+</body>
+</html>
+`;
+}
+
+function renderHeader({ summary }: ReportData, title: string): string {
+  const { before, after, updates, chosenUpdate, environmentSteps, wallSeconds } = summary;
+  const ending = summary.stopReason === "solved" ? "stopped as solved" : "all updates used";
+  const played = environmentSteps > 0 ? `, ${environmentSteps} environment steps` : "";
+  return `<h1>${escapeHtml(title)}</h1>
+<p class="quiet">${updates} updates${played}, ${formatDuration(wallSeconds)}; ${ending};
+weights after update ${chosenUpdate} kept</p>
+<p class="headline">Success <strong>${percent(before.successRate)}</strong> before training,
+<strong>${percent(after.successRate)}</strong> after</p>
+<p class="quiet">${after.episodes} held-out episodes, sampled as in training;
+random play ${percent(summary.random)}${summary.optimal === null ? "" : `, optimal play ${percent(summary.optimal)}`}</p>`;
+}
+
+function renderScores({ summary }: ReportData): string {
+  const { before, after, greedy, references } = summary;
+  const lines = [
+    scoreRow("Random play", references.random),
+    scoreRow("Before, sampled", before),
+    scoreRow("Before, greedy", greedy.before),
+    scoreRow("After, sampled", after, "kept"),
+    scoreRow("After, greedy", greedy.after),
+    ...(references.optimal === null ? [] : [scoreRow("Optimal play", references.optimal)]),
+  ];
+  const heads = [
+    "Success",
+    "95 % interval",
+    "Return",
+    "Optimal actions",
+    "Reads the image",
+    "No action named",
+    "Decisions",
+  ];
+  return `<div class="card scroll"><table class="scores">
+<thead><tr><th></th>${heads.map((head) => `<th>${head}</th>`).join("")}</tr></thead>
+<tbody>
+${lines.join("\n")}
+</tbody>
+</table></div>`;
+}
+
+function scoreRow(name: string, score: Score, className = ""): string {
+  const [lower, upper] = score.successInterval;
+  const cells = [
+    percent(score.successRate),
+    `${percent(lower)} to ${percent(upper)}`,
+    `${score.returnMean.toFixed(2)} &plusmn; ${score.returnMargin.toFixed(2)}`,
+    percent(score.actionAccuracy),
+    percent(score.readingAccuracy),
+    percent(score.illegalRate),
+    score.stepsMean.toFixed(2),
+  ];
+  return `<tr class="${className}"><th>${name}</th>${cells.map((cell) => `<td>${cell}</td>`).join("")}</tr>`;
+}
+
+function renderChart({ title, description }: ReportData["charts"][number], index: number): string {
+  return `<div class="card"><h3>${escapeHtml(title)}</h3>
+<p class="quiet small">${escapeHtml(description)}</p>
+<div data-chart="${index}"></div></div>`;
+}
+
+function renderEpisodes(title: string, episodes: readonly RecordedEpisode[]): string {
+  if (episodes.length === 0) return "";
+  return `<h2>${title}</h2>\n${episodes.map(renderEpisode).join("\n")}`;
+}
+
+function renderEpisode(episode: RecordedEpisode): string {
+  const outcome = episode.success
+    ? '<span class="good">solved</span>'
+    : '<span class="bad">not solved</span>';
+  const prompt = episode.steps[0]!.prompt;
+  return `<div class="card episode">
+<h3>Episode ${episode.episode}: ${outcome}, return ${episode.return}</h3>
+<div class="steps">
+${episode.steps.map((step) => renderStep(step, prompt)).join("\n")}
+<div class="step"><img src="${episode.finalFrame}" alt="last frame"><p class="quiet small">end</p></div>
+</div>
+<details><summary class="quiet small">prompt</summary><pre>${escapeHtml(prompt)}</pre></details>
+</div>`;
+}
+
+function renderStep(
+  { frame, prompt, text, action, legal, reward }: RecordedStep,
+  firstPrompt: string,
+): string {
+  const changed = prompt === firstPrompt ? "" : `<pre class="quiet">${escapeHtml(prompt)}</pre>`;
+  const response = text === null ? "" : `<pre>${escapeHtml(text)}</pre>`;
+  const chosen = legal ? "action" : "no action named; drawn";
+  return `<div class="step"><img src="${frame}" alt="frame">${changed}${response}
+<p class="small">${chosen} <strong>${escapeHtml(action)}</strong>, reward ${reward}</p></div>`;
+}
+
+function percent(share: number | null): string {
+  return share === null ? "-" : `${(100 * share).toFixed(1)} %`;
+}
+
+function escapeHtml(text: string): string {
+  return text
+    .replaceAll("&", "&amp;")
+    .replaceAll("<", "&lt;")
+    .replaceAll(">", "&gt;")
+    .replaceAll('"', "&quot;");
+}
+
+/** JSON that cannot end the script element it stands in. */
+function escapeJson(value: object): string {
+  return JSON.stringify(value).replaceAll("<", "\\u003c");
+}

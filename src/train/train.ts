@@ -1,0 +1,112 @@
+/** Runs as configurations describe them: PPO or supervised fine-tuning of a policy on a task. */
+import type { Environment } from "../../envs/env.js";
+import { type PpoState, ppo } from "../algorithms/ppo.js";
+import { type SftState, sft } from "../algorithms/sft.js";
+import type { PpoRunConfig, RunConfig, SftRunConfig } from "./config.js";
+import { ConfigError } from "./config-error.js";
+import { type Algorithm, type RunOptions, type RunOutcome, type RunSettings, run } from "./run.js";
+import type { Task } from "./tasks.js";
+
+export interface TrainOptions extends Pick<RunOptions<unknown>, "folder" | "policy" | "progress" | "signal"> {
+  readonly config: RunConfig;
+  /** The environment to train on, one of `tasks` or one's own; `config.task` only names it. */
+  readonly task: Task;
+}
+
+/**
+ * Trains as configured. A folder that holds a checkpoint is continued; its configuration must be `config`.
+ *
+ * @throws ConfigError for supervised fine-tuning on a task without an expert, and what `run` throws
+ */
+export async function train({ config, task, ...options }: TrainOptions): Promise<RunOutcome> {
+  const environments: Environment[] = [];
+  const makeEnvironment = (): Environment => {
+    const environment = task.makeEnvironment();
+    environments.push(environment);
+    return environment;
+  };
+  const shared = { ...options, makeEnvironment: () => task.makeEnvironment() };
+  try {
+    return config.algorithm === "ppo"
+      ? await run({
+          ...shared,
+          settings: ppoSettings(config),
+          algorithm: ppoAlgorithm(config, options.policy, makeEnvironment),
+        })
+      : await run({
+          ...shared,
+          settings: sftSettings(config),
+          algorithm: sftAlgorithm(config, options.policy, makeEnvironment, task),
+        });
+  } finally {
+    for (const environment of environments) environment.close?.();
+  }
+}
+
+function ppoAlgorithm(
+  { ppo: config, seed, environments }: PpoRunConfig,
+  policy: TrainOptions["policy"],
+  makeEnvironment: () => Environment,
+): Algorithm<PpoState> {
+  return (resume, signal) =>
+    ppo({
+      policy,
+      environments: Array.from({ length: environments }, makeEnvironment),
+      config,
+      seed,
+      resume,
+      signal,
+    });
+}
+
+function sftAlgorithm(
+  { sft: config, seed }: SftRunConfig,
+  policy: TrainOptions["policy"],
+  makeEnvironment: () => Environment,
+  { name, expert }: Task,
+): Algorithm<SftState> {
+  if (expert === undefined) {
+    throw new ConfigError("task", [
+      { path: "task", expected: "a task with an expert to imitate", received: `"${name}", which has none` },
+    ]);
+  }
+  return async function* (resume, signal) {
+    const environment = makeEnvironment();
+    for await (const { step, metrics, state } of sft({
+      policy,
+      environment,
+      expert,
+      config,
+      seed,
+      resume,
+      signal,
+    })) {
+      yield { update: step, environmentSteps: 0, metrics, state };
+    }
+  };
+}
+
+function ppoSettings(config: PpoRunConfig): RunSettings {
+  const { temperature, topK, topP, maxNewTokens, updates } = config.ppo;
+  return {
+    ...commonSettings(config),
+    updates,
+    stop: config.stop,
+    evaluation: { ...config.evaluation, sampling: { temperature, topK, topP }, maxNewTokens },
+    headline: { success: "rollout/success_rate", accuracy: "rollout/action_accuracy", kl: "ppo/kl" },
+  };
+}
+
+function sftSettings(config: SftRunConfig): RunSettings {
+  const { temperature, ...evaluation } = config.evaluation;
+  return {
+    ...commonSettings(config),
+    updates: config.sft.steps,
+    evaluation: { ...evaluation, sampling: { temperature } },
+    headline: { loss: "sft/loss" },
+  };
+}
+
+function commonSettings({ task, algorithm, seed, checkpointEvery }: RunConfig) {
+  return { task, algorithm, seed, checkpointEvery };
+}
