@@ -1,16 +1,18 @@
 /** `sightline train` and `sightline sft`: the same command over two algorithms. */
 import { basename, relative } from "node:path";
-import { type Command, InvalidArgumentError } from "commander";
+import type { Command } from "commander";
 import { stringify as stringifyYaml } from "yaml";
+import type { CheckpointedPolicy } from "../train/checkpoint-store.js";
 import { type AlgorithmName, configSettings, parseConfig, type RunConfig } from "../train/config.js";
-import { ConfigError, describeReceived } from "../train/config-error.js";
+import { ConfigError } from "../train/config-error.js";
+import { presets } from "../train/presets.js";
 import { createProgress } from "../train/progress.js";
 import { resolveConfig } from "../train/resolve-config.js";
 import { freeRunFolder, RunFolder } from "../train/run-folder.js";
 import type { Summary } from "../train/summary.js";
-import { tasks } from "../train/tasks.js";
+import { systemInfo } from "../train/system-info.js";
+import { findTask } from "../train/tasks.js";
 import { train } from "../train/train.js";
-import { versions } from "../train/versions.js";
 import type { CliContext } from "./context.js";
 import { INTERRUPTED_EXIT_CODE, interruptible } from "./interrupt.js";
 import { formatScores } from "./score-table.js";
@@ -30,20 +32,18 @@ export function addRunCommand(
   program: Command,
   algorithm: AlgorithmName,
   description: string,
-  preset: string,
   context: CliContext,
   finish: (exitCode: number) => void,
 ): void {
-  const name = commands[algorithm];
-  const command = program
-    .command(name)
+  const command = program.command(commands[algorithm]);
+  command
     .description(description)
-    .argument("[config]", `a preset (${preset}) or a .yaml, .yml or .json file, which may extend one`)
+    .argument("[config]", "a preset, or a .yaml, .yml or .json file, which may extend one")
     .option("--out <dir>", "run folder, new or empty (default: runs/<config>-seed<seed>)")
     .option("--set <key=value>", "change a setting, e.g. --set seed=2; may be repeated", collect, [])
     .option("--resume <dir>", "continue the run in this folder, with the configuration it began with")
     .option("--dry-run", "check everything, print the complete configuration, and run nothing")
-    .addHelpText("after", () => settingsHelp(algorithm, preset))
+    .addHelpText("after", () => `${presetsHelp(algorithm)}\n${settingsHelp(algorithm)}`)
     .action(async (source: string | undefined, flags: RunFlags) => {
       finish(await runCommand(command, algorithm, source, flags, context));
     });
@@ -56,22 +56,94 @@ async function runCommand(
   flags: RunFlags,
   context: CliContext,
 ): Promise<number> {
-  if (flags.resume !== undefined) {
-    if (source !== undefined || flags.out !== undefined || flags.set.length > 0 || flags.dryRun) {
+  const { out, set, resume, dryRun } = flags;
+  if (resume !== undefined) {
+    if (source !== undefined || out !== undefined || set.length > 0 || dryRun) {
       command.error("error: --resume takes everything from the run folder; leave out all other arguments");
     }
-    return resume(algorithm, flags.resume, context);
+    return continueRun(algorithm, resume, context);
   }
-  if (source === undefined) command.error("error: expected a preset or a file, or --resume <dir>");
-  const config = resolveConfig(source!, flags.set);
-  requireAlgorithm(config, algorithm, source!);
-  const path = flags.out ?? freeRunFolder(`runs/${basename(source!).replace(/\.[^.]*$/, "")}-seed${config.seed}`);
-  if (flags.dryRun) return dryRun(config, path, context);
+  if (source === undefined) return command.error("error: expected a preset or a file, or --resume <dir>");
+  const config = resolveConfig(source, set);
+  requireAlgorithm(config, algorithm, source);
+  const path = out ?? freeRunFolder(`runs/${basename(source).replace(/\.[^.]*$/, "")}-seed${config.seed}`);
+  if (dryRun) {
+    await context.checkModel(config.model);
+    RunFolder.requireFree(path);
+    context.stdout.write(`# run folder: ${path}\n${stringifyYaml(config)}`);
+    return 0;
+  }
   const policy = await context.loadPolicy(config);
+  return play(config, policy, () => RunFolder.create(path, config, systemInfo()), context);
+}
+
+async function continueRun(algorithm: AlgorithmName, path: string, context: CliContext): Promise<number> {
+  const folder = RunFolder.open(path);
+  const config = parseConfig(folder.readConfig(), folder.file("config.yaml"));
+  requireAlgorithm(config, algorithm, path);
+  const { last } = folder;
+  const model = last === undefined ? config.model : { checkpoint: last, weights: "trained" as const };
+  const policy = await context.loadPolicy({ ...config, model });
+  return play(config, policy, () => folder, context);
+}
+
+async function play(
+  config: RunConfig,
+  policy: CheckpointedPolicy,
+  openFolder: () => RunFolder,
+  { stdout, stderr }: CliContext,
+): Promise<number> {
   try {
-    const folder = RunFolder.create(path, config, versions());
-    return await play(config, folder, policy, context);
+    const folder = openFolder();
+    const shown = relative("", folder.path);
+    const progress = createProgress(stdout);
+    progress.message(`run folder: ${shown}`);
+    const outcome = await interruptible(
+      (signal) => train({ config, task: findTask(config.task), policy, folder, progress, signal }),
+      () => progress.message("interrupted: finishing with a checkpoint; once more to stop at once"),
+    );
+    if (outcome.status === "interrupted") {
+      const command = `sightline ${commands[config.algorithm]} --resume ${shown}`;
+      stderr.write(`interrupted after update ${outcome.update}; to continue: ${command}\n`);
+      return INTERRUPTED_EXIT_CODE;
+    }
+    stdout.write(`${formatSummary(outcome.summary)}\nreport: ${relative("", folder.file("report.html"))}\n`);
+    return 0;
   } finally {
     policy.dispose();
   }
+}
+
+function requireAlgorithm(config: RunConfig, algorithm: AlgorithmName, source: string): void {
+  if (config.algorithm === algorithm) return;
+  const received = `"${config.algorithm}", which is for sightline ${commands[config.algorithm]}`;
+  throw new ConfigError(source, [{ path: "algorithm", expected: `"${algorithm}"`, received }]);
+}
+
+function formatSummary({ before, after, greedy, references }: Summary): string {
+  return formatScores({
+    "random play": references.random,
+    "before, sampled": before,
+    "before, greedy": greedy.before,
+    "after, sampled": after,
+    "after, greedy": greedy.after,
+    "optimal play": references.optimal,
+  });
+}
+
+function presetsHelp(algorithm: AlgorithmName): string {
+  const names = Object.keys(presets).filter((name) => presets[name]!().algorithm === algorithm);
+  return `\nPresets: ${names.join(", ")}`;
+}
+
+function settingsHelp(algorithm: AlgorithmName): string {
+  const lines = configSettings(algorithm).map(({ path, accepts, description, default: value }) => {
+    const fallback = value === undefined ? "" : ` Default: ${JSON.stringify(value)}.`;
+    return `  ${path}\n      ${description} Takes ${accepts}.${fallback}`;
+  });
+  return `\nSettings (--set, or in a file; --dry-run shows what a preset makes of them):\n${lines.join("\n")}`;
+}
+
+function collect(value: string, earlier: readonly string[]): string[] {
+  return [...earlier, value];
 }

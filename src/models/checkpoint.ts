@@ -197,5 +197,8 @@ function requireAgreement(checkpoint: Checkpoint, endToken: string): void {
   requireEqual(preprocessor, "size", imageProcessor.settings.size, spec.vision.imageSize);
   requireEqual(preprocessor, "channels", imageProcessor.settings.channels, spec.vision.channels);
   requireEqual(tokenizerJson, "vocabulary size", tokenizer.size, spec.decoder.vocabularySize);
-  requireEqual(tokenizerConfig, "id of eos_token", tokenizer.tokenId(endToken), spec.endTokenId);
+  const endTokenId = orInvalid(join(folder, tokenizerConfig), "expected eos_token in the vocabulary", () =>
+    tokenizer.tokenId(endToken),
+  );
+  requireEqual(tokenizerConfig, "id of eos_token", endTokenId, spec.endTokenId);
 }

@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import type { Environment } from "../../envs/env.js";
 import { EnvironmentLoop, type LoopOptions, type Play } from "./environment-loop.js";
 import type { EnvironmentState, Rollout } from "./trajectory.js";
@@ -61,7 +62,9 @@ export class Collector {
     }
     this.#isUnsettled = true;
     const failure = new AbortController();
-    const stop = signal ? AbortSignal.any([signal, failure.signal]) : failure.signal;
+    const stop = AbortSignal.any([failure.signal, ...(signal ? [signal] : [])]);
+    // Each environment may listen at once, which is no leak, however many there are.
+    setMaxListeners(0, stop);
     const plays = await settleAll(
       this.#loops.map(async (loop) => {
         try {

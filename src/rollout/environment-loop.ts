@@ -162,7 +162,7 @@ export class EnvironmentLoop {
       success: await this.#call("isSuccess", (environment) => environment.isSuccess(outcome)),
     };
     this.#episode = undefined;
-    
+    this.#episodeNumber += 1;
     return finished;
   }
 

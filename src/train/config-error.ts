@@ -36,6 +36,21 @@ export function describeReceived(value: unknown): string {
   return typeof value === "string" ? `${shown} (a string)` : shown;
 }
 
+/** The issue of a name that is none of those there are. @param what the names stand for, e.g. `a preset` */
+export function unknownName(
+  path: string,
+  received: unknown,
+  what: string,
+  names: readonly string[],
+): ConfigIssue {
+  return {
+    path,
+    expected: `${what} (${names.join(", ")})`,
+    received: describeReceived(received),
+    nearest: typeof received === "string" ? nearestName(received, names) : undefined,
+  };
+}
+
 /**
  * The candidate with the smallest edit distance (Levenshtein 1966) to a name, if at most a third of the
  * longer of the two would have to change; letter case counts nothing.

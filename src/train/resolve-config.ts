@@ -2,9 +2,9 @@
 import { readFileSync } from "node:fs";
 import { parse as parseYaml } from "yaml";
 import { parseConfig, type RunConfig } from "./config.js";
-import { ConfigError, type ConfigIssue, describeReceived, nearestName } from "./config-error.js";
+import { ConfigError, type ConfigIssue, describeReceived, unknownName } from "./config-error.js";
 import { presets } from "./presets.js";
-import { tasks } from "./tasks.js";
+import { taskNames } from "./tasks.js";
 
 type Plain = Record<string, unknown>;
 
@@ -37,8 +37,8 @@ export function resolveConfig(source: string, overrides: readonly string[] = [])
     const patch = path.split(".").reduceRight<unknown>((inner, key) => ({ [key]: inner }), value) as Plain;
     raw = merge(raw, patch);
   }
-  if (typeof raw.task === "string" && !Object.hasOwn(tasks, raw.task)) {
-    issues.push(unknownName("task", raw.task, "a task", Object.keys(tasks)));
+  if (typeof raw.task === "string" && !taskNames.includes(raw.task)) {
+    issues.push(unknownName("task", raw.task, "a task", taskNames));
   }
   let config: RunConfig | undefined;
   try {
@@ -79,15 +79,6 @@ function readConfigFile(path: string): Plain {
     throw new ConfigError(path, [unknownName("extends", base, "a preset", Object.keys(presets))]);
   }
   return merge(presets[base]!() as unknown as Plain, own);
-}
-
-function unknownName(path: string, received: unknown, what: string, names: string[]): ConfigIssue {
-  return {
-    path,
-    expected: `${what} (${names.join(", ")})`,
-    received: describeReceived(received),
-    nearest: typeof received === "string" ? nearestName(received, names) : undefined,
-  };
 }
 
 function parseOverride(override: string): [path: string, value: unknown] | [path: undefined] {

@@ -60,23 +60,39 @@ export class RunFolder {
    * @param path does not exist or is an empty folder
    * @throws RunFolderError if it holds anything, or cannot be written
    */
-  static create(path: string, config: object, versions: object): RunFolder {
+  static create(path: string, config: object, systemInfo: object): RunFolder {
+    RunFolder.requireFree(path);
     const folder = new RunFolder(resolve(path));
     try {
       mkdirSync(folder.path, { recursive: true });
-      if (readdirSync(folder.path).length > 0) {
-        throw new RunFolderError(
-          "RUN_FOLDER_NOT_EMPTY",
-          `run folder ${path}: expected a new or an empty folder, found one that holds files; ` +
-            "choose another one, or continue the run in it with --resume",
-        );
-      }
       writeFileSync(folder.file("config.yaml"), stringifyYaml(config));
-      writeFileSync(folder.file("versions.json"), `${JSON.stringify(versions, undefined, 2)}\n`);
+      writeFileSync(folder.file("versions.json"), `${JSON.stringify(systemInfo, undefined, 2)}\n`);
     } catch (error) {
-      throw error instanceof RunFolderError ? error : unwritable(path, error);
+      throw unwritable(path, error);
     }
     return folder;
+  }
+
+  /**
+   * Holds a path against what `create` expects of it, and makes nothing.
+   *
+   * @throws RunFolderError if it holds anything, or is a file
+   */
+  static requireFree(path: string): void {
+    if (!existsSync(path)) return;
+    let names: string[];
+    try {
+      names = readdirSync(path);
+    } catch (error) {
+      throw unwritable(path, error);
+    }
+    if (names.length > 0) {
+      throw new RunFolderError(
+        "RUN_FOLDER_NOT_EMPTY",
+        `run folder ${path}: expected a new or an empty folder, found one that holds files; ` +
+          "choose another one with --out, or continue the run in it with --resume",
+      );
+    }
   }
 
   /**
@@ -110,6 +126,17 @@ export class RunFolder {
   /** Path of a file or folder inside. */
   file(...names: string[]): string {
     return join(this.path, ...names);
+  }
+
+  /** The folder of checkpoints. */
+  get checkpoints(): string {
+    return this.file("checkpoints");
+  }
+
+  /** The last checkpoint; undefined if the run was killed before it saved one. */
+  get last(): string | undefined {
+    const last = join(this.checkpoints, "last");
+    return existsSync(last) ? last : undefined;
   }
 
   /** The configuration as it was written down. */

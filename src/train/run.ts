@@ -95,7 +95,7 @@ export type RunOutcome =
 export async function run<State, Info>(options: RunOptions<State, Info>): Promise<RunOutcome> {
   const { folder, progress = silentProgress, signal } = options;
   const log = openRunLog(folder.file("log.jsonl"));
-  const store = await CheckpointStore.open<State>(folder.file("checkpoints"));
+  const store = await CheckpointStore.open<State>(folder.checkpoints);
   try {
     const summary = await new Run(options, store, log).play();
     log.info({ summary }, "run finished");

@@ -1,6 +1,7 @@
 import type { Environment, Expert } from "../../envs/env.js";
 import { NumberLine } from "../../envs/gym-cards/number-line.js";
 import { NumberLineExpert } from "../../envs/gym-cards/number-line-expert.js";
+import { ConfigError, unknownName } from "./config-error.js";
 
 /** An environment that runs can be configured for. A run of one's own takes any other object of this type. */
 export interface Task<Info = unknown> {
@@ -16,5 +17,14 @@ const numberLine: Task = {
   expert: new NumberLineExpert(),
 };
 
-/** The tasks that a configuration can name. */
-export const tasks: Readonly<Record<string, Task>> = { [numberLine.name]: numberLine };
+const tasks: readonly Task[] = [numberLine];
+
+/** Names of the tasks that a configuration can ask for. */
+export const taskNames: readonly string[] = tasks.map(({ name }) => name);
+
+/** @throws ConfigError for a name that is not in `taskNames` */
+export function findTask(name: string): Task {
+  const task = tasks.find((candidate) => candidate.name === name);
+  if (task === undefined) throw new ConfigError("task", [unknownName("task", name, "a task", taskNames)]);
+  return task;
+}

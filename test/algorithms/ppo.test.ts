@@ -2,94 +2,12 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import type { Environment } from "../../envs/env.js";
 import { AlgorithmError } from "../../src/algorithms/algorithm-error.js";
-import { type PpoConfig, type PpoOptions, type PpoUpdate, ppo } from "../../src/algorithms/ppo.js";
-import { ppoMetrics } from "../../src/algorithms/ppo-metrics.js";
-import type { ForwardResult, OptimizerStep, OutputGradient, Sequence } from "../../src/native/types.js";
-import type { Rollout, Transition } from "../../src/rollout/trajectory.js";
-import { LineWorld, pause, SlowLineWorld } from "../fakes/line-world.js";
+import { type PpoOptions, ppo } from "../../src/algorithms/ppo.js";
+import type { ForwardResult } from "../../src/native/types.js";
+import { pause, SlowLineWorld } from "../fakes/line-world.js";
 import { TabularPolicy } from "../fakes/tabular-policy.js";
-
-const config: PpoConfig = {
-  updates: 25,
-  stepsPerEnvironment: 16,
-  epochs: 4,
-  minibatchSize: 64,
-  clipRange: 0.2,
-  dualClip: 3,
-  gamma: 0.9,
-  gaeLambda: 0.95,
-  lambda: 0.5,
-  learningRate: 0.1,
-  finalLearningRate: 0.01,
-  valueLearningRate: 0.1,
-  valueLossCoefficient: 0.5,
-  entropyCoefficient: 0,
-  advantageStdFloor: 0.1,
-  maxGradientNorm: 0.5,
-  valueMaxGradientNorm: 0.5,
-  adamBetas: [0.9, 0.999],
-  adamEpsilon: 1e-5,
-  temperature: 1,
-  topK: 0,
-  topP: 1,
-  maxNewTokens: 4,
-  maxLogProbMismatch: 0,
-};
-
-function options(overrides: Partial<PpoOptions> = {}, changes: Partial<PpoConfig> = {}): PpoOptions {
-  return {
-    policy: new TabularPolicy(),
-    environments: Array.from({ length: 16 }, () => new LineWorld()),
-    config: { ...config, ...changes },
-    seed: 1,
-    ...overrides,
-  };
-}
-
-async function run(of: PpoOptions): Promise<PpoUpdate[]> {
-  const updates: PpoUpdate[] = [];
-  for await (const update of ppo(of)) updates.push(update);
-  return updates;
-}
-
-async function failure(of: PpoOptions): Promise<AlgorithmError> {
-  const error = await run(of).then(
-    () => expect.fail("the run went through"),
-    (reason: unknown) => reason,
-  );
-  expect(error).toBeInstanceOf(AlgorithmError);
-  return error as AlgorithmError;
-}
-
-interface Call {
-  readonly sequences: readonly Sequence[];
-  readonly scores: ForwardResult;
-  readonly gradient: OutputGradient;
-}
-
-/** Keeps what the algorithm asked of it. */
-class RecordingPolicy extends TabularPolicy {
-  readonly calls: Call[] = [];
-  readonly steps: OptimizerStep[] = [];
-  #scored: readonly Sequence[] = [];
-
-  override score(...args: Parameters<TabularPolicy["score"]>): Promise<ForwardResult> {
-    [this.#scored] = args;
-    return super.score(...args);
-  }
-
-  override backward(scores: ForwardResult, gradient: OutputGradient): Promise<void> {
-    this.calls.push({ sequences: this.#scored, scores, gradient });
-    return super.backward(scores, gradient);
-  }
-
-  override step(step: OptimizerStep): ReturnType<TabularPolicy["step"]> {
-    this.steps.push(step);
-    return super.step(step);
-  }
-}
+import { options, RecordingPolicy, run } from "./ppo-run.js";
 
 describe("ppo", () => {
   test("learns a task that it starts at chance", async () => {
@@ -138,6 +56,22 @@ describe("ppo", () => {
     expect(parameters(second)).toEqual(parameters(uninterrupted));
   });
 
+  test("shuffles anew for every epoch of every update, and uses each transition once per epoch", async () => {
+    const policy = new RecordingPolicy();
+    const updates = await run(options({ policy }, { updates: 2, epochs: 3 }));
+    const perEpoch = policy.calls.length / 6;
+    const orders = new Set<string>();
+    for (let epoch = 0; epoch < 6; epoch++) {
+      const { trajectories } = updates[Math.floor(epoch / 3)]!.rollout;
+      const responses = trajectories.flatMap(({ transitions }) => transitions.map((t) => t.response.tokens));
+      const used = policy.calls.slice(epoch * perEpoch, (epoch + 1) * perEpoch);
+      const order = used.flatMap(({ sequences }) => sequences.map((s) => responses.indexOf(s.response)));
+      expect([...order].sort((a, b) => a - b)).toEqual(responses.map((_, index) => index));
+      orders.add(order.join());
+    }
+    expect(orders.size).toBe(6);
+  });
+
   test("scores at the temperature of sampling", async () => {
     const [update] = await run(options({}, { updates: 1, temperature: 0.5 }));
     expect(update!.metrics["rollout/log_prob_mismatch_max"]).toBe(0);
@@ -159,134 +93,14 @@ describe("ppo", () => {
   });
 });
 
-describe("the gradient", () => {
-  test("with λ = 0 is exactly zero on thought tokens and reaches action tokens", async () => {
-    const policy = new RecordingPolicy();
-    await run(options({ policy }, { updates: 2, lambda: 0 }));
-    let reached = 0;
-    for (const { sequences, scores, gradient } of policy.calls) {
-      sequences.forEach(({ response }, b) => {
-        const own = gradient.logProbs.subarray(scores.offsets[b]!, scores.offsets[b + 1]!);
-        const action = response.findLastIndex((token) => token >= 3);
-        const thought = action < 0 ? own : own.subarray(0, action);
-        expect(thought.every((g) => g === 0)).toBe(true);
-        reached += own.filter((g) => g !== 0).length;
-      });
-    }
-    expect(reached).toBeGreaterThan(1000);
-  });
-
-  test("with λ = 1 is that of plain PPO", async () => {
-    const policy = new RecordingPolicy();
-    const of = options({ policy }, { updates: 2, lambda: 1, advantageStdFloor: 0, dualClip: undefined });
-    const updates = await run(of);
-    const perUpdate = policy.calls.length / updates.length;
-    let clipped = 0;
-    for (const [index, { sequences, scores, gradient }] of policy.calls.entries()) {
-      const advantages = plainAdvantages(updates[Math.floor(index / perUpdate)]!.rollout);
-      const expected = sequences.flatMap(({ response }, b) => {
-        const { advantage, logProbs } = advantages.get(response)!;
-        const ratio = Math.exp(
-          sum(scores.logProbs.subarray(scores.offsets[b]!, scores.offsets[b + 1]!)) - sum(logProbs),
-        );
-        const clip = Math.min(Math.max(ratio, 1 - 0.2), 1 + 0.2);
-        const isClipped = clip * advantage < ratio * advantage;
-        if (isClipped) clipped += 1;
-        return [...response].map(() => (isClipped ? 0 : (-ratio * advantage) / sequences.length));
-      });
-      expect([...gradient.logProbs]).toEqual(expected.map((g) => expect.closeTo(g, 6)));
-    }
-    expect(clipped).toBeGreaterThan(10);
-  });
-
-  test("of the values is the coefficient times the error", async () => {
-    const policy = new RecordingPolicy();
-    await run(options({ policy }, { updates: 1, epochs: 1, gaeLambda: 1, valueLossCoefficient: 0.5 }));
-    // The critic starts at zero, so the first minibatch's errors are minus the returns, within [-1, 5].
-    const { gradient, sequences } = policy.calls[0]!;
-    const errors = [...gradient.values!].map((g) => (g / 0.5) * sequences.length);
-    expect(Math.min(...errors)).toBeCloseTo(-1, 6);
-    expect(Math.max(...errors)).toBeGreaterThan(0);
-    expect(Math.max(...errors)).toBeLessThan(5);
-  });
-
-  test("of the entropies is there only with a bonus, and pushes them up", async () => {
-    const without = new RecordingPolicy();
-    const [plain] = await run(options({ policy: without }, { updates: 1 }));
-    expect(without.calls[0]!.gradient.entropies).toBeUndefined();
-    expect(plain!.metrics).not.toHaveProperty("ppo/entropy");
-    const policy = new RecordingPolicy();
-    const [bonus] = await run(options({ policy }, { updates: 1, entropyCoefficient: 0.3 }));
-    const { gradient, scores, sequences } = policy.calls[0]!;
-    expect(sum(gradient.entropies!)).toBeCloseTo(-0.3, 6);
-    const first = gradient.entropies!.subarray(0, scores.offsets[1]);
-    expect(sum(first)).toBeCloseTo(-0.3 / sequences.length, 8);
-    expect(bonus!.metrics["ppo/entropy"]).toBeGreaterThan(0);
-  });
-
-  test("is applied to the policy and the value head apart, at rates that follow the update", async () => {
-    const policy = new RecordingPolicy();
-    await run(options({ policy }, { updates: 3, epochs: 1, minibatchSize: 256, valueLearningRate: 0.2 }));
-    expect(policy.steps).toHaveLength(3);
-    const rates = policy.steps.map(({ groups }) => groups.map(({ learningRate }) => learningRate));
-    const expected = [
-      [0.1, 0.2],
-      [0.055, 0.11],
-      [0.01, 0.02],
-    ];
-    expect(rates).toEqual(expected.map((pair) => pair.map((rate) => expect.closeTo(rate, 12))));
-    expect(policy.steps[0]!.groups.map(({ components }) => components)).toEqual([
-      ["vision", "projector", "decoder"],
-      ["value_head"],
-    ]);
-  });
-});
-
-describe("the metrics", () => {
-  test("are all documented, and documented ones appear", async () => {
-    const updates = await run(options({}, { updates: 2, entropyCoefficient: 0.01 }));
-    const undocumented = ["rollout/reading_accuracy"]; // a line world cannot tell
-    const expected = Object.keys(ppoMetrics).filter((name) => !undocumented.includes(name));
-    for (const { metrics } of updates) expect(Object.keys(metrics).sort()).toEqual(expected.sort());
-  });
-
-  test("leave out what nothing defines", async () => {
-    const environments: Environment[] = [new LineWorld(), new LineWorld()];
-    for (const environment of environments) delete environment.optimalActions;
-    const mute = { updates: 1, stepsPerEnvironment: 1, maxNewTokens: 1 };
-    const [update] = await run(options({ environments }, mute));
-    for (const name of ["rollout/success_rate", "rollout/return_mean", "ppo/log_prob_action_mean"]) {
-      expect(update!.metrics).not.toHaveProperty([name]);
-    }
-    expect(update!.metrics["rollout/episodes"]).toBe(0);
-    expect(update!.metrics["rollout/illegal_rate"]).toBe(1);
-  });
-
-  test("of a single minibatch describe the policy that sampled", async () => {
-    const [update] = await run(options({}, { updates: 1, epochs: 1, minibatchSize: 256 }));
-    expect(update!.metrics).toMatchObject({
-      "rollout/log_prob_mismatch_max": 0,
-      "ppo/kl": 0,
-      "ppo/ratio_max": 1,
-      "ppo/clip_fraction": 0,
-      "ppo/learning_rate": 0.1,
-      // Normalized advantages average to zero, up to rounding.
-      "ppo/policy_loss": expect.closeTo(0, 12),
-      // The critic starts at zero.
-      "rollout/value_mean": 0,
-      "ppo/explained_variance": 0,
-    });
-    const transitions = update!.rollout.trajectories.flatMap((trajectory) => trajectory.transitions);
-    const withAction = transitions.filter(({ response }) => response.text.includes('"action":'));
-    const actionTokens = ({ response }: Transition) =>
-      response.logProbs.subarray(response.tokens.findLastIndex((token) => token >= 3));
-    const action = withAction.map((transition) => sum(actionTokens(transition)));
-    const both = withAction.map(({ response }) => sum(response.logProbs));
-    const mean = (numbers: number[]) => numbers.reduce((a, b) => a + b, 0) / numbers.length;
-    expect(update!.metrics["ppo/log_prob_action_mean"]).toBeCloseTo(mean(action), 6);
-    expect(update!.metrics["ppo/log_prob_thought_mean"]).toBeCloseTo(mean(both) - mean(action), 6);
-  });
-});
+async function failure(of: PpoOptions): Promise<AlgorithmError> {
+  const error = await run(of).then(
+    () => expect.fail("the run went through"),
+    (reason: unknown) => reason,
+  );
+  expect(error).toBeInstanceOf(AlgorithmError);
+  return error as AlgorithmError;
+}
 
 describe("ppo refuses", () => {
   test("settings out of range, all of them at once", async () => {
@@ -395,35 +209,3 @@ describe("an abort", () => {
     await expect(generator.next()).rejects.toThrow("interrupted");
   });
 });
-
-/** Normalized advantages as the definition has them, A_t = sum_l (γ lambda)^l delta_(t+l), by response. */
-function plainAdvantages(rollout: Rollout): Map<Int32Array, { advantage: number; logProbs: Float32Array }> {
-  const { gamma, gaeLambda } = config;
-  const found: { transition: Transition; advantage: number }[] = [];
-  for (const { transitions } of rollout.trajectories) {
-    transitions.forEach((transition, start) => {
-      let advantage = 0;
-      for (let t = start; t < transitions.length; t++) {
-        const { reward, terminated, truncated, bootstrapValue, response } = transitions[t]!;
-        const isLast = terminated || truncated || t === transitions.length - 1;
-        const next = terminated ? 0 : isLast ? bootstrapValue : transitions[t + 1]!.response.value;
-        advantage += (gamma * gaeLambda) ** (t - start) * (reward + gamma * next - response.value);
-        if (isLast) break;
-      }
-      found.push({ transition, advantage });
-    });
-  }
-  const mean = found.reduce((total, { advantage }) => total + advantage, 0) / found.length;
-  const squares = found.reduce((total, { advantage }) => total + (advantage - mean) ** 2, 0);
-  const std = Math.sqrt(squares / (found.length - 1));
-  return new Map(
-    found.map(({ transition: { response }, advantage }) => [
-      response.tokens,
-      { advantage: (advantage - mean) / std, logProbs: response.logProbs },
-    ]),
-  );
-}
-
-function sum(numbers: Float32Array): number {
-  return numbers.reduce((total, x) => total + x, 0);
-}

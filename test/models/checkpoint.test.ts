@@ -95,6 +95,16 @@ describe("readCheckpoint", () => {
     expect(error.cause).toBeInstanceOf(Error);
   });
 
+  test("throws FILE_INVALID for an end token that is not in the vocabulary", async () => {
+    editJson("tokenizer_config.json", (config) => {
+      config.eos_token = "</s>";
+    });
+    expect(await problem()).toMatchObject({
+      code: "FILE_INVALID",
+      message: expect.stringContaining('received "</s>"'),
+    });
+  });
+
   test("throws FILE_INVALID for a tokenizer of another kind", async () => {
     editJson("tokenizer.json", (tokenizer) => {
       tokenizer.model = { type: "Unigram" };

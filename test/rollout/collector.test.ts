@@ -5,7 +5,7 @@ import { deriveKey, Random, stream } from "../../src/random.js";
 import { Collector, type CollectorOptions } from "../../src/rollout/collector.js";
 import { EnvironmentError } from "../../src/rollout/environment-error.js";
 import type { Rollout, Transition } from "../../src/rollout/trajectory.js";
-import { LineWorld, pause, SlowLineWorld } from "../fakes/line-world.js";
+import { LineWorld, POSITIONS, pause, SlowLineWorld } from "../fakes/line-world.js";
 import { TabularPolicy } from "../fakes/tabular-policy.js";
 
 const seed = 7;
@@ -150,7 +150,11 @@ describe("Collector", () => {
     const up = illegal.filter(({ action }) => action === 1).length / illegal.length;
     expect(up).toBeGreaterThan(0.35);
     expect(up).toBeLessThan(0.65);
-    expect(await new Collector(options({ maxNewTokens: 1 })).collect(50)).toEqual(rollout);
+    const first = transitionsOf(rollout, 2).slice(0, 2);
+    expect(first.map(({ legal }) => legal)).toEqual([false, false]);
+    expect(first.map(({ action }) => action)).toEqual(
+      [0, 1].map((step) => new Random(deriveKey(seed, stream.fallbackAction, 2, 0, step)).integer(2)),
+    );
   });
 
   test("judges actions and readings only where the environment can", async () => {
@@ -160,8 +164,10 @@ describe("Collector", () => {
     }
     const [seeing, blind] = [new LineWorld(), new BlindWorld()];
     const rollout = await new Collector(options({ environments: [seeing, blind] })).collect(10);
-    for (const { optimal, readsState } of transitionsOf(rollout, 0)) {
-      expect(typeof optimal).toBe("boolean");
+    for (const { optimal, readsState, prompt, action } of transitionsOf(rollout, 0)) {
+      const state = prompt.tokens[0]!;
+      const isUp = Math.floor(state / POSITIONS) > state % POSITIONS;
+      expect(optimal).toBe(action === Number(isUp));
       expect(readsState).toBeUndefined();
     }
     for (const { optimal, readsState, response } of transitionsOf(rollout, 1)) {
@@ -284,6 +290,24 @@ describe("an abort", () => {
     const stopped = collector.state();
     await pause(10);
     expect(collector.state()).toEqual(stopped);
+  });
+
+  test("is no leak of listeners, however many environments listen for it", async () => {
+    class Listening extends TabularPolicy {
+      override respond(...args: Parameters<TabularPolicy["respond"]>): Promise<Response> {
+        args[2]!.addEventListener("abort", () => {});
+        return super.respond(...args);
+      }
+    }
+    const warnings: Error[] = [];
+    const listen = (warning: Error) => warnings.push(warning);
+    process.on("warning", listen);
+    const environments = Array.from({ length: 20 }, () => new LineWorld());
+    const { signal } = new AbortController();
+    await new Collector(options({ policy: new Listening(), environments })).collect(2, signal);
+    await pause(2);
+    process.off("warning", listen);
+    expect(warnings).toEqual([]);
   });
 
   test("reaches the policy, whose own rejection does not hide the reason", async () => {

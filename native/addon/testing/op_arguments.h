@@ -1,0 +1,93 @@
+#pragma once
+
+#include <napi.h>
+
+#include <memory>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "core/error.h"
+
+namespace sightline {
+
+/**
+ * Fills an op's argument struct from a JavaScript object whose properties are named as the struct's fields: typed arrays
+ * of the field's element type (or null) for pointers, arrays of Float32Array for arrays of pointers, numbers, booleans.
+ * Lengths are not checked: an op's contract does not say them in a form that code could read.
+ */
+class OpArguments {
+ public:
+  OpArguments(std::string op, Napi::Object object) : op_(std::move(op)), object_(object) {}
+
+  /** @throws invalid_argument naming the op and the field that is missing, mistyped or unknown */
+  template <class Args>
+  Args read() {
+    Args args{};
+    std::vector<std::string> fields;
+    args.visit([&](const char* name, auto& field) {
+      fields.emplace_back(name);
+      require(object_.Has(name), op_, ".", name, ": missing; pass null for an argument that is not wanted");
+      read_field(name, object_.Get(name), field);
+    });
+    const Napi::Array names = object_.GetPropertyNames();
+    for (uint32_t i = 0; i < names.Length(); ++i) {
+      const std::string name = names.Get(i).As<Napi::String>();
+      bool known = false;
+      for (const std::string& field : fields) known = known || field == name;
+      require(known, op_, ".", name, ": this op has no such argument");
+    }
+    return args;
+  }
+
+ private:
+  void read_field(const char* name, const Napi::Value& value, int64_t& field) { field = number(name, value).Int64Value(); }
+  void read_field(const char* name, const Napi::Value& value, float& field) { field = number(name, value).FloatValue(); }
+  void read_field(const char* name, const Napi::Value& value, bool& field) {
+    require(value.IsBoolean(), op_, ".", name, ": expected a boolean");
+    field = value.As<Napi::Boolean>();
+  }
+
+  template <class Element>
+  void read_field(const char* name, const Napi::Value& value, Element*& field) {
+    field = value.IsNull() ? nullptr : elements<std::remove_const_t<Element>>(name, value);
+  }
+
+  void read_field(const char* name, const Napi::Value& value, const float* const*& field) { field = pointers(name, value); }
+  void read_field(const char* name, const Napi::Value& value, float* const*& field) { field = pointers(name, value); }
+
+  Napi::Number number(const char* name, const Napi::Value& value) {
+    require(value.IsNumber(), op_, ".", name, ": expected a number");
+    return value.As<Napi::Number>();
+  }
+
+  template <class Element>
+  Element* elements(const std::string& name, const Napi::Value& value) {
+    struct Expected {
+      napi_typedarray_type type;
+      const char* name;
+    };
+    constexpr Expected expected = std::is_same_v<Element, float>     ? Expected{napi_float32_array, "Float32Array"}
+                                  : std::is_same_v<Element, double>  ? Expected{napi_float64_array, "Float64Array"}
+                                  : std::is_same_v<Element, int32_t> ? Expected{napi_int32_array, "Int32Array"}
+                                                                     : Expected{napi_uint32_array, "Uint32Array"};
+    require(value.IsTypedArray() && value.As<Napi::TypedArray>().TypedArrayType() == expected.type, op_, ".", name,
+            ": expected a ", expected.name, " or null");
+    return value.As<Napi::TypedArrayOf<Element>>().Data();
+  }
+
+  float** pointers(const std::string& name, const Napi::Value& value) {
+    require(value.IsArray(), op_, ".", name, ": expected an array of Float32Array");
+    const Napi::Array array = value.As<Napi::Array>();
+    auto list = std::make_unique<float*[]>(array.Length());
+    for (uint32_t i = 0; i < array.Length(); ++i) list[i] = elements<float>(concat(name, "[", i, "]"), array.Get(i));
+    pointers_.push_back(std::move(list));
+    return pointers_.back().get();
+  }
+
+  std::string op_;
+  Napi::Object object_;
+  std::vector<std::unique_ptr<float*[]>> pointers_;
+};
+
+}  // namespace sightline

@@ -1,0 +1,108 @@
+#include <map>
+
+#include "addon/failure.h"
+#include "addon/testing/op_arguments.h"
+#include "addon/testing/testing.h"
+#include "core/isa.h"
+#include "ops/device.h"
+
+namespace sightline {
+namespace {
+
+/** The devices of one JavaScript environment. They outlive a call, so that an op meets what others left in scratch memory. */
+using Devices = std::map<std::pair<Isa, int>, Device>;
+
+Isa isa_named(const std::string& name) {
+  for (Isa isa : available_isas())
+    if (name == isa_name(isa)) return isa;
+  fail(ErrorCode::invalid_argument, "isa: expected one of availableIsas(), received \"", name, "\"");
+}
+
+/** Turns what `body` throws into a JavaScript error. */
+template <class Body>
+Napi::Value guard(Napi::Env env, const Body& body) {
+  try {
+    return body();
+  } catch (const Napi::Error&) {
+    throw;
+  } catch (...) {
+    const Failure failure = current_failure();
+    Napi::Error error = Napi::Error::New(env, failure.message);
+    error.Set("code", error_code_name(failure.code));
+    throw error;
+  }
+}
+
+template <class Names>
+Napi::Array string_array(Napi::Env env, const Names& names) {
+  Napi::Array array = Napi::Array::New(env);
+  for (const char* name : names) array.Set(array.Length(), name);
+  return array;
+}
+
+/** runOp(isa: string, threads: number, name: string, args: object): void */
+Napi::Value run_op(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guard(env, [&] {
+    const Isa isa = isa_named(info[0].As<Napi::String>());
+    const int threads = info[1].As<Napi::Number>();
+    const std::string name = info[2].As<Napi::String>();
+    Devices& devices = *env.GetInstanceData<Devices>();
+    Device& device = devices.try_emplace({isa, threads}, isa, threads, size_t{0}).first->second;
+    OpArguments arguments(name, info[3].As<Napi::Object>());
+#define SIGHTLINE_RUN(op, Args)                                       \
+  if (name == #op) {                                                  \
+    device.ops().op(device.context(), arguments.read<Args>());        \
+    return env.Undefined();                                           \
+  }
+    SIGHTLINE_OPS(SIGHTLINE_RUN)
+#undef SIGHTLINE_RUN
+    fail(ErrorCode::invalid_argument, "name: there is no op \"", name, "\"");
+  });
+}
+
+/** opNames(): string[] */
+Napi::Value op_names(const Napi::CallbackInfo& info) {
+#define SIGHTLINE_NAME(op, Args) #op,
+  return string_array(info.Env(), std::initializer_list<const char*>{SIGHTLINE_OPS(SIGHTLINE_NAME)});
+#undef SIGHTLINE_NAME
+}
+
+/** availableIsas(): string[] */
+Napi::Value isa_names(const Napi::CallbackInfo& info) {
+  std::vector<const char*> names;
+  for (Isa isa : available_isas()) names.push_back(isa_name(isa));
+  return string_array(info.Env(), names);
+}
+
+/** packedSize(isa: string, k: number, n: number): number of floats that pack_matrix writes */
+Napi::Value packed_size(const Napi::CallbackInfo& info) {
+  return guard(info.Env(), [&] {
+    const int64_t k = info[1].As<Napi::Number>(), n = info[2].As<Napi::Number>();
+    const int64_t size = matmul_packed_size(isa_named(info[0].As<Napi::String>()), k, n);
+    return Napi::Number::New(info.Env(), static_cast<double>(size));
+  });
+}
+
+/** pageLayerSize(kvHeads: number, headSize: number): floats of one layer in a page of the KV cache */
+Napi::Value page_layer_size_of(const Napi::CallbackInfo& info) {
+  const int64_t kv_heads = info[0].As<Napi::Number>(), head_size = info[1].As<Napi::Number>();
+  return Napi::Number::New(info.Env(), static_cast<double>(page_layer_size(kv_heads, head_size)));
+}
+
+Napi::Object init(Napi::Env env, Napi::Object exports) {
+  env.SetInstanceData(new Devices);
+  exports.Set("runOp", Napi::Function::New(env, run_op));
+  exports.Set("opNames", Napi::Function::New(env, op_names));
+  exports.Set("availableIsas", Napi::Function::New(env, isa_names));
+  exports.Set("packedSize", Napi::Function::New(env, packed_size));
+  exports.Set("pageLayerSize", Napi::Function::New(env, page_layer_size_of));
+  register_safetensors(env, exports);
+  return exports;
+}
+
+}  // namespace
+}  // namespace sightline
+
+static Napi::Object init_module(Napi::Env env, Napi::Object exports) { return sightline::init(env, exports); }
+NODE_API_MODULE(sightline_testing, init_module)

@@ -1,0 +1,92 @@
+/** `sightline eval`: a checkpoint on the held-out panel. */
+import { type Command, InvalidArgumentError } from "commander";
+import { evaluateGreedy, evaluateReferences, evaluateSampled } from "../train/panels.js";
+import { findTask, taskNames } from "../train/tasks.js";
+import type { CliContext } from "./context.js";
+import { interruptible } from "./interrupt.js";
+import { formatScores } from "./score-table.js";
+
+interface EvalFlags {
+  readonly task: string;
+  readonly episodes: number;
+  readonly seed: number;
+  readonly temperature: number;
+  readonly maxNewTokens: number;
+  readonly threads?: number;
+  readonly json?: true;
+}
+
+/** Adds the command. @param finish takes the exit code */
+export function addEvalCommand(
+  program: Command,
+  context: CliContext,
+  finish: (exitCode: number) => void,
+): void {
+  program
+    .command("eval")
+    .description(
+      "play a fixed panel of held-out episodes, sampled and greedy, with 95 % confidence intervals",
+    )
+    .argument("<checkpoint>", "a model folder, e.g. runs/number-line-seed1/checkpoints/best, or tiny-vlm")
+    .option("--task <name>", `environment: ${taskNames.join(", ")}`, "number-line")
+    .option("--episodes <n>", "size of the panel", integer(1), 300)
+    .option("--seed <n>", "fixes the panel", integer(0, 0xffffffff), 1)
+    .option("--temperature <t>", "of the sampled episodes", positive, 0.5)
+    .option("--max-new-tokens <n>", "longest response", integer(1), 96)
+    .option(
+      "--threads <n>",
+      "threads of the engine; results do not depend on it (default: all cores)",
+      integer(1),
+    )
+    .option("--json", "print the scores as JSON")
+    .action(async (checkpoint: string, flags: EvalFlags) => {
+      finish(await evaluateCheckpoint(checkpoint, flags, context));
+    });
+}
+
+async function evaluateCheckpoint(
+  checkpoint: string,
+  flags: EvalFlags,
+  { stdout, loadPolicy }: CliContext,
+): Promise<number> {
+  const { episodes, seed, temperature, maxNewTokens, threads, json } = flags;
+  const task = findTask(flags.task);
+  const policy = await loadPolicy({ model: { checkpoint, weights: "trained" }, seed, threads });
+  try {
+    const panel = { makeEnvironment: () => task.makeEnvironment(), episodes, seed };
+    const { score: sampled } = await evaluateSampled(policy, panel, {
+      sampling: { temperature },
+      maxNewTokens,
+    });
+    const greedy = await evaluateGreedy(policy, panel, { maxNewTokens });
+    const { random, optimal } = await evaluateReferences(panel);
+    const scores = { sampled, greedy, random, optimal };
+    if (json) {
+      const result = { checkpoint, task: task.name, seed, temperature, maxNewTokens, ...scores };
+      stdout.write(`${JSON.stringify(result, undefined, 2)}\n`);
+    } else {
+      stdout.write(`${episodes} episodes of ${task.name}, panel ${seed}\n${formatScores(scores)}\n`);
+    }
+    return 0;
+  } finally {
+    policy.dispose();
+  }
+}
+
+function integer(minimum: number, maximum = Number.MAX_SAFE_INTEGER): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (text.trim() === "" || !Number.isInteger(value) || value < minimum || value > maximum) {
+      throw new InvalidArgumentError(
+        `expected an integer >= ${minimum}${maximum < Number.MAX_SAFE_INTEGER ? ` and <= ${maximum}` : ""}`,
+      );
+    }
+    return value;
+  };
+}
+
+function positive(text: string): number {
+  const value = Number(text);
+  if (!(value > 0) || !Number.isFinite(value)) throw new InvalidArgumentError("expected a number > 0");
+  return value;
+}

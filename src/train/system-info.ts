@@ -1,0 +1,34 @@
+import { readFileSync } from "node:fs";
+import { arch, availableParallelism, cpus, platform, release, totalmem } from "node:os";
+import { packagePath } from "./package-path.js";
+
+/** Software and hardware that a run depends on. */
+export interface SystemInfo {
+  /** Version of this package. */
+  readonly sightline: string;
+  readonly node: string;
+  /** Operating system, its release and the processor's architecture. */
+  readonly platform: string;
+  readonly cpu: string;
+  /** Cores that this process may use. */
+  readonly cores: number;
+  readonly memoryGb: number;
+}
+
+/** What this process runs on. */
+export function systemInfo(): SystemInfo {
+  return {
+    sightline: packageVersion(),
+    node: process.version,
+    platform: `${platform()} ${release()} ${arch()}`,
+    cpu: cpus()[0]?.model.trim() ?? "unknown",
+    cores: availableParallelism(),
+    memoryGb: Number((totalmem() / 2 ** 30).toFixed(1)),
+  };
+}
+
+/** Version of this package. */
+export function packageVersion(): string {
+  const { version } = JSON.parse(readFileSync(packagePath("package.json"), "utf8")) as { version: string };
+  return version;
+}

@@ -1,0 +1,8 @@
+import { CheckpointError } from "../models/checkpoint.js";
+import { ConfigError } from "./config-error.js";
+import { RunFolderError } from "./run-folder.js";
+
+/** Whether an error is about what the user asked for (configuration, folder, model), not about the run. */
+export function isUsageError(error: unknown): boolean {
+  return [ConfigError, RunFolderError, CheckpointError].some((type) => error instanceof type);
+}

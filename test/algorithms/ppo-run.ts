@@ -1,0 +1,76 @@
+import { type PpoConfig, type PpoOptions, type PpoUpdate, ppo } from "../../src/algorithms/ppo.js";
+import type { ForwardResult, OptimizerStep, OutputGradient, Sequence } from "../../src/native/types.js";
+import { LineWorld } from "../fakes/line-world.js";
+import { TabularPolicy } from "../fakes/tabular-policy.js";
+
+/** Learns a line world with a tabular policy. */
+export const config: PpoConfig = {
+  updates: 25,
+  stepsPerEnvironment: 16,
+  epochs: 4,
+  minibatchSize: 64,
+  clipRange: 0.2,
+  dualClip: 3,
+  gamma: 0.9,
+  gaeLambda: 0.95,
+  lambda: 0.5,
+  learningRate: 0.1,
+  finalLearningRate: 0.01,
+  valueLearningRate: 0.1,
+  valueLossCoefficient: 0.5,
+  entropyCoefficient: 0,
+  advantageStdFloor: 0.1,
+  maxGradientNorm: 0.5,
+  valueMaxGradientNorm: 0.5,
+  adamBetas: [0.9, 0.999],
+  adamEpsilon: 1e-5,
+  temperature: 1,
+  topK: 0,
+  topP: 1,
+  maxNewTokens: 4,
+  maxLogProbMismatch: 0,
+};
+
+export function options(overrides: Partial<PpoOptions> = {}, changes: Partial<PpoConfig> = {}): PpoOptions {
+  return {
+    policy: new TabularPolicy(),
+    environments: Array.from({ length: 16 }, () => new LineWorld()),
+    config: { ...config, ...changes },
+    seed: 1,
+    ...overrides,
+  };
+}
+
+export async function run(of: PpoOptions): Promise<PpoUpdate[]> {
+  const updates: PpoUpdate[] = [];
+  for await (const update of ppo(of)) updates.push(update);
+  return updates;
+}
+
+export interface Call {
+  readonly sequences: readonly Sequence[];
+  readonly scores: ForwardResult;
+  readonly gradient: OutputGradient;
+}
+
+/** Keeps what the algorithm asked of it. */
+export class RecordingPolicy extends TabularPolicy {
+  readonly calls: Call[] = [];
+  readonly steps: OptimizerStep[] = [];
+  #scored: readonly Sequence[] = [];
+
+  override score(...args: Parameters<TabularPolicy["score"]>): Promise<ForwardResult> {
+    [this.#scored] = args;
+    return super.score(...args);
+  }
+
+  override backward(scores: ForwardResult, gradient: OutputGradient): Promise<void> {
+    this.calls.push({ sequences: this.#scored, scores, gradient });
+    return super.backward(scores, gradient);
+  }
+
+  override step(step: OptimizerStep): ReturnType<TabularPolicy["step"]> {
+    this.steps.push(step);
+    return super.step(step);
+  }
+}

@@ -1,0 +1,102 @@
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { Engine } from "../../src/native/engine.js";
+import type { ForwardResult, ModelSpec } from "../../src/native/types.js";
+import { readSafetensors } from "../golden/safetensors.js";
+
+/**
+ * The engine against an independent implementation in PyTorch (test/golden/make_tiny_vlm.py): log-probs,
+ * entropies, values, and the gradient of a loss over all of them for every parameter.
+ *
+ * Tolerance of a tensor: four times the largest error that PyTorch itself makes on it in float32, against
+ * float64, because another order of the same float32 sums errs by a similar amount but not by the same; and
+ * eight units in the last place (2^-20) of its largest element, for tensors on which PyTorch happened to be
+ * nearly exact.
+ */
+interface GoldenCase {
+  spec: ModelSpec;
+  temperature: number;
+  sequences: { prompt: number[]; image: number; response: number[] }[];
+  float32Errors: Record<string, number>;
+}
+
+const folder = new URL("../golden/tiny-vlm/", import.meta.url);
+const golden: GoldenCase = JSON.parse(readFileSync(new URL("case.json", folder), "utf8"));
+const expected = readSafetensors(new URL("expected.safetensors", folder));
+
+const { channels, imageSize } = golden.spec.vision;
+const images = [0, 1].map((index) => {
+  const pixels = channels * imageSize * imageSize;
+  return Float32Array.from(expected.get("images")!.subarray(index * pixels, (index + 1) * pixels));
+});
+const sequences = golden.sequences.map(({ prompt, image, response }) => ({
+  prompt: { tokens: Int32Array.from(prompt), images: [images[image]!] },
+  response: Int32Array.from(response),
+}));
+const coefficients = (output: string) => Float32Array.from(expected.get(`coefficients.${output}`)!);
+
+function expectClose(name: string, received: ArrayLike<number>): void {
+  const reference = expected.get(name)!;
+  expect(received.length, name).toBe(reference.length);
+  const error = Math.max(...reference.map((value, i) => Math.abs(received[i]! - value)));
+  const largest = Math.max(...reference.map(Math.abs));
+  const allowed = 4 * golden.float32Errors[name]! + 2 ** -20 * largest;
+  expect(error, `${name}: largest element ${largest}, error ${error}`).toBeLessThanOrEqual(allowed);
+}
+
+describe.each([
+  { cpu: "portable", activationCheckpointing: false },
+  { cpu: undefined, activationCheckpointing: false },
+  { cpu: undefined, activationCheckpointing: true },
+] as const)("the engine with $cpu and checkpointing $activationCheckpointing", (options) => {
+  let engine: Engine;
+  let scores: ForwardResult;
+  let scratch: string;
+
+  beforeAll(async () => {
+    scratch = mkdtempSync(join(tmpdir(), "sightline-"));
+    engine = await Engine.create({
+      model: golden.spec,
+      threads: 2,
+      activationCheckpointing: options.activationCheckpointing,
+      ...(options.cpu && { cpu: options.cpu }),
+    });
+    await engine.load({ model: fileURLToPath(new URL("model.safetensors", folder)) });
+    scores = await engine.forward(sequences, { temperature: golden.temperature, entropies: true });
+  });
+  afterAll(() => {
+    engine.dispose();
+    rmSync(scratch, { recursive: true });
+  });
+
+  test("computes PyTorch's log-probs, entropies and values", () => {
+    expect([...scores.offsets]).toEqual([0, 7, 8, 13]);
+    expectClose("log_probs", scores.logProbs);
+    expectClose("entropies", scores.entropies!);
+    expectClose("values", scores.values);
+  });
+
+  test("computes PyTorch's gradient for every parameter", async () => {
+    await engine.backward(scores, {
+      logProbs: coefficients("log_probs"),
+      entropies: coefficients("entropies"),
+      values: coefficients("values"),
+    });
+    // With the first beta at zero, AdamW's first moment after a step is the gradient itself.
+    await engine.step({
+      groups: [{ components: ["vision", "projector", "decoder", "value_head"], learningRate: 0 }],
+      betas: [0, 0.999],
+    });
+    const optimizer = join(scratch, "optimizer.safetensors");
+    await engine.save({ model: join(scratch, "model.safetensors"), optimizer });
+    const moments = readSafetensors(optimizer);
+
+    const parameters = engine.parameters().map(({ name }) => name);
+    const gradients = [...expected.keys()].filter((name) => name.startsWith("gradient."));
+    expect(parameters.map((name) => `gradient.${name}`).sort()).toEqual(gradients.sort());
+    for (const name of parameters) expectClose(`gradient.${name}`, moments.get(`${name}.first_moment`)!);
+  });
+});
