@@ -4,7 +4,11 @@
   const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const updates = rows.map((row) => row.update);
   const label = (key) => key.slice(key.indexOf("/") + 1).replaceAll("_", " ");
-  const format = (value) => (value == null ? "-" : Number(value.toPrecision(4)).toString());
+  const format = (value) => {
+    if (value == null) return "-";
+    return value !== 0 && Math.abs(value) < 1e-3 ? value.toExponential() : String(value);
+  };
+  const round = (value) => value && Number(value.toPrecision(4));
 
   function dashed(plot, from, to, text) {
     const { ctx } = plot;
@@ -17,19 +21,21 @@
     ctx.lineTo(...to);
     ctx.stroke();
     ctx.font = `${11 * devicePixelRatio}px system-ui, sans-serif`;
-    ctx.fillText(text, from[0] + 4 * devicePixelRatio, from[1] - 4 * devicePixelRatio);
+    ctx.textAlign = "left";
+    ctx.textBaseline = "bottom";
+    ctx.fillText(text, from[0] + 4 * devicePixelRatio, from[1] - 3 * devicePixelRatio);
     ctx.restore();
   }
 
-  function drawReferences(plot, isRate) {
+  function drawReferences(plot, keys) {
     const { left, top, width, height } = plot.bbox;
-    if (isRate) {
+    if (keys.includes("rollout/success_rate")) {
       const y = plot.valToPos(random, "y", true);
       dashed(plot, [left, y], [left + width, y], "random play");
     }
     if (chosenUpdate >= updates[0]) {
       const x = plot.valToPos(chosenUpdate, "x", true);
-      dashed(plot, [x, top + height], [x, top], "kept");
+      dashed(plot, [x, top], [x, top + height], "kept");
     }
   }
 
@@ -38,7 +44,8 @@
     const options = {
       width: element.clientWidth,
       height: 200,
-      scales: { x: { time: false }, y: isRate ? { range: [0, 1.05] } : {} },
+      scales: { x: { time: false }, y: isRate ? { range: [0, 1] } : {} },
+      padding: [18, null, null, null],
       axes: [
         { ...axis, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000] },
         { ...axis, size: 56, values: (_, ticks) => ticks.map(format) },
@@ -49,11 +56,11 @@
           label: label(key),
           stroke: css(`--series-${index + 1}`),
           width: 2,
-          value: (_, value) => format(value),
+          value: (_, value) => format(round(value)),
         })),
       ],
       cursor: { y: false },
-      hooks: { draw: [(plot) => drawReferences(plot, isRate)] },
+      hooks: { draw: [(plot) => drawReferences(plot, keys)] },
     };
     const series = keys.map((key) => rows.map((row) => row[key] ?? null));
     element.replaceChildren();

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <napi.h>
+
 #include <new>
 #include <string>
 
@@ -7,10 +9,13 @@
 
 namespace sightline {
 
-/** What a caught exception means to a JavaScript caller: the `code` and the message of the error it becomes. */
+/** What went wrong, ready to become a JavaScript Error with a `code`; may travel between threads. */
 struct Failure {
   ErrorCode code;
   std::string message;
+
+  explicit Failure(const Error& error) : code(error.code()), message(error.what()) {}
+  Failure(ErrorCode code, std::string message) : code(code), message(std::move(message)) {}
 };
 
 /** Describes the exception being handled; call it inside `catch (...)`. */
@@ -18,13 +23,31 @@ inline Failure current_failure() {
   try {
     throw;
   } catch (const Error& error) {
-    return {error.code(), error.what()};
+    return Failure(error);
   } catch (const std::bad_alloc&) {
     return {ErrorCode::out_of_memory, "the system has no more memory"};
   } catch (const std::exception& error) {
     return {ErrorCode::internal, concat("a bug in the native code: ", error.what())};
   } catch (...) {
     return {ErrorCode::internal, "a bug in the native code: an exception of unknown type"};
+  }
+}
+
+inline Napi::Error to_js_error(Napi::Env env, const Failure& failure) {
+  Napi::Error error = Napi::Error::New(env, failure.message);
+  error.Set("code", error_code_name(failure.code));
+  return error;
+}
+
+/** Runs the body of a function that JavaScript calls; whatever it throws becomes a JavaScript exception. */
+template <class Body>
+auto guard(Napi::Env env, const Body& body) {
+  try {
+    return body();
+  } catch (const Napi::Error&) {
+    throw;
+  } catch (...) {
+    throw to_js_error(env, current_failure());
   }
 }
 

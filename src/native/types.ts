@@ -90,6 +90,8 @@ export interface EngineOptions {
   memoryLimitBytes?: number;
   /** Recompute each layer's activations in the backward pass instead of keeping them. */
   activationCheckpointing?: boolean;
+  /** The bytes of text that each token id stands for, none for special tokens. Needed for stop strings. */
+  tokenBytes?: readonly Uint8Array[];
 }
 
 /** Image input as the vision encoder takes it: (channels, imageSize, imageSize), row-major. */

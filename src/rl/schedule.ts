@@ -23,33 +23,12 @@ export interface Schedule {
  * Source: Loshchilov and Hutter 2017, arXiv 1608.03983, equation 5, without restarts.
  */
 export function cosineSchedule(step: number, total: number, schedule: Schedule): number {
-  const { initial, final } = schedule;
-  return scheduled(
-    step,
-    total,
-    schedule,
-    (p) => final + (initial - final) * 0.5 * (1 + Math.cos(Math.PI * p)),
-  );
-}
-
-/**
- * Warm-up as in `cosineSchedule`, then a straight line: initial + (final - initial) p.
- *
- * @param step in [0, total)
- * @param total n >= 1, steps of the whole run
- * @throws RangeError for a step outside [0, total)
- */
-export function linearSchedule(step: number, total: number, schedule: Schedule): number {
-  const { initial, final } = schedule;
-  return scheduled(step, total, schedule, (p) => initial + (final - initial) * p);
-}
-
-function scheduled(step: number, total: number, schedule: Schedule, fall: (p: number) => number): number {
   if (!(step >= 0 && step < total)) {
     throw new RangeError(`step: expected a number in [0, ${total}), received ${step}`);
   }
-  const { initial, warmupSteps = 0 } = schedule;
+  const { initial, final, warmupSteps = 0 } = schedule;
   if (step < warmupSteps) return (initial * (step + 1)) / (warmupSteps + 1);
   const falling = total - 1 - warmupSteps;
-  return fall(falling > 0 ? (step - warmupSteps) / falling : 0);
+  const p = falling > 0 ? (step - warmupSteps) / falling : 0;
+  return final + (initial - final) * 0.5 * (1 + Math.cos(Math.PI * p));
 }

@@ -15,7 +15,7 @@ export interface Chart {
   readonly title: string;
   readonly description: string;
   readonly keys: readonly string[];
-  /** Shares of a whole: drawn from 0 to 1, beside random play. */
+  /** Shares of a whole: drawn from 0 to 1. */
   readonly isRate: boolean;
 }
 
@@ -77,16 +77,10 @@ export function chartsOf(rows: readonly Row[]): Chart[] {
     charts.push({ title, keys: found, isRate, description: found.map(describe).join(" ") });
   }
   for (const key of present)
-    charts.push({ title: titleOf(key), keys: [key], isRate: false, description: describe(key) });
+    charts.push({ title: key, keys: [key], isRate: false, description: describe(key) });
   return charts;
 }
 
 function describe(key: string): string {
   return descriptions[key] ?? "";
-}
-
-/** `ppo/policy_loss` as `Policy loss`. */
-function titleOf(key: string): string {
-  const words = key.slice(key.indexOf("/") + 1).replaceAll("_", " ");
-  return words.charAt(0).toUpperCase() + words.slice(1);
 }

@@ -222,23 +222,19 @@ class Run<State, Info> {
     const { policy, settings } = this.#options;
     const { update, stop } = this.#state;
     const episodes = settings.evaluation.selectionEpisodes;
-    if (episodes === undefined || stop.best === null || stop.best.update === update) return update;
-    const panel = { ...this.#panel, episodes, seed: deriveKey(settings.seed, stream.evaluation)[0] };
-    const successRate = async (): Promise<number> =>
-      (await evaluateSampled(policy, panel, settings.evaluation)).score.successRate;
-    const last = await successRate();
-    await policy.loadCheckpoint(this.#store.best);
-    const best = await successRate();
-    const chosen = best > last ? stop.best.update : update;
-    this.#log.info(
-      { best: { update: stop.best.update, successRate: best }, last: { update, successRate: last } },
-      "best and last weights compared",
-    );
-    if (chosen === update) {
-      await this.#store.markBest(update);
+    if (episodes !== undefined && stop.best !== null && stop.best.update !== update) {
+      const panel = { ...this.#panel, episodes, seed: deriveKey(settings.seed, stream.evaluation)[0] };
+      const measure = async (): Promise<number> =>
+        (await evaluateSampled(policy, panel, settings.evaluation)).score.successRate;
+      const last = await measure();
+      await policy.loadCheckpoint(this.#store.best);
+      const best = await measure();
+      this.#log.info({ best, last }, "success rates of the best and the last weights");
+      if (best > last) return stop.best.update;
       await policy.loadCheckpoint(this.#store.last);
     }
-    return chosen;
+    await this.#store.markBest(update);
+    return update;
   }
 
   /** Plays the held-out panel and keeps its scores and first episodes, unless an earlier process did. */

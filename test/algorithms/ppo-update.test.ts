@@ -3,7 +3,8 @@ import type { Environment } from "../../envs/env.js";
 import { ppoMetrics } from "../../src/algorithms/ppo-metrics.js";
 import type { Rollout, Transition } from "../../src/rollout/trajectory.js";
 import { LineWorld } from "../fakes/line-world.js";
-import { config, options, RecordingPolicy, run } from "./ppo-run.js";
+import { RecordingPolicy } from "../fakes/recording-policy.js";
+import { config, options, run } from "./ppo-run.js";
 
 describe("the gradient", () => {
   test("with λ = 0 is exactly zero on thought tokens and reaches action tokens", async () => {

@@ -6,8 +6,9 @@ import { AlgorithmError } from "../../src/algorithms/algorithm-error.js";
 import { type PpoOptions, ppo } from "../../src/algorithms/ppo.js";
 import type { ForwardResult } from "../../src/native/types.js";
 import { pause, SlowLineWorld } from "../fakes/line-world.js";
+import { RecordingPolicy } from "../fakes/recording-policy.js";
 import { TabularPolicy } from "../fakes/tabular-policy.js";
-import { options, RecordingPolicy, run } from "./ppo-run.js";
+import { options, run } from "./ppo-run.js";
 
 describe("ppo", () => {
   test("learns a task that it starts at chance", async () => {

@@ -11,9 +11,10 @@ import {
   sft,
   sftMetrics,
 } from "../../src/algorithms/sft.js";
-import type { ForwardResult, OptimizerStep, OutputGradient, Sequence } from "../../src/native/types.js";
+import type { ForwardResult } from "../../src/native/types.js";
 import { type LineInfo, LineWorld, lineExpert, POSITIONS, SlowLineWorld } from "../fakes/line-world.js";
-import { TabularPolicy } from "../fakes/tabular-policy.js";
+import { RecordingPolicy } from "../fakes/recording-policy.js";
+import type { TabularPolicy } from "../fakes/tabular-policy.js";
 
 const config: SftConfig = {
   steps: 120,
@@ -28,28 +29,6 @@ const config: SftConfig = {
   adamBetas: [0.9, 0.95],
   adamEpsilon: 1e-8,
 };
-
-/** Keeps what it was asked to imitate. */
-class RecordingPolicy extends TabularPolicy {
-  readonly sequences: Sequence[] = [];
-  readonly gradients: OutputGradient[] = [];
-  readonly steps: OptimizerStep[] = [];
-
-  override score(...args: Parameters<TabularPolicy["score"]>): Promise<ForwardResult> {
-    this.sequences.push(...args[0]);
-    return super.score(...args);
-  }
-
-  override backward(scores: ForwardResult, gradient: OutputGradient): Promise<void> {
-    this.gradients.push(gradient);
-    return super.backward(scores, gradient);
-  }
-
-  override step(step: OptimizerStep): ReturnType<TabularPolicy["step"]> {
-    this.steps.push(step);
-    return super.step(step);
-  }
-}
 
 interface LineSft extends SftOptions<LineInfo> {
   policy: RecordingPolicy;
@@ -92,9 +71,9 @@ describe("sft", () => {
     const of = options({}, { steps: 1 });
     const [update] = await run(of);
     expect(update!.metrics["sft/tokens"]).toBe(48);
-    const [gradient] = of.policy.gradients;
-    expect([...gradient!.logProbs]).toEqual(Array(48).fill(Math.fround(-1 / 48)));
-    expect(gradient!.values).toBeUndefined();
+    const { gradient } = of.policy.calls[0]!;
+    expect([...gradient.logProbs]).toEqual(Array(48).fill(Math.fround(-1 / 48)));
+    expect(gradient.values).toBeUndefined();
     // Before the first step each token leads by 5: two of two allowed, two of two, one of one.
     const chosen = (allowed: number) => Math.log(allowed * Math.exp(5) + 5 - allowed) - 5;
     const expected = (2 * chosen(2) + chosen(1)) / 3;
@@ -117,7 +96,9 @@ describe("sft", () => {
     const statesOf = async (maxRandomSteps: number) => {
       const of = options({ environment: new Fixed() }, { steps: 20, maxRandomSteps });
       await run(of);
-      return new Set(of.policy.sequences.map(({ prompt }) => prompt.tokens[0]!));
+      return new Set(
+        of.policy.calls.flatMap(({ sequences }) => sequences.map(({ prompt }) => prompt.tokens[0]!)),
+      );
     };
     expect(await statesOf(0)).toEqual(new Set([start]));
     const walked = await statesOf(3);

@@ -71,38 +71,51 @@ export class Arrow implements Environment<ArrowInfo> {
   }
 }
 
-/** Token 1 follows the arrow, token 0 does the opposite. */
-const FOLLOW = 1;
+/** Token 1 takes the right action, token 0 the other one. */
+const RIGHT = 1;
+
+/** Knows which of two actions is right by looking. */
+export interface Oracle {
+  readonly labels: readonly [string, string];
+  readonly rightAction: (frame: Frame) => number;
+}
+
+const arrowOracle: Oracle = { labels: LABELS, rightAction: ({ data }) => (data[0] === 255 ? 1 : 0) };
 
 /**
- * Follows the arrow with probability sigmoid(w / temperature), w being its only weight; gradient descent with
- * momentum, so that a resumed run needs the optimizer's state too.
+ * Takes the right action with probability sigmoid(w / temperature), w being its only weight; gradient descent
+ * with momentum, so that a resumed run needs the optimizer's state too.
  */
 export class ArrowPolicy implements CheckpointedPolicy {
   weight = 0;
   isDisposed = false;
   /** Called before each answer. */
   onRespond: () => void = () => {};
+  readonly #oracle: Oracle;
   #momentum = 0;
   #gradient = 0;
 
+  constructor(oracle = arrowOracle) {
+    this.#oracle = oracle;
+  }
+
   encode(frame: Frame, _prompt: string): Prompt {
-    return { tokens: Int32Array.of(frame.data[0] === 255 ? 1 : 0), images: [] };
+    return { tokens: Int32Array.of(this.#oracle.rightAction(frame)), images: [] };
   }
 
   async respond(prompt: Prompt, options: RespondOptions, signal?: AbortSignal): Promise<Response> {
     this.onRespond();
     signal?.throwIfAborted();
     const { temperature } = options.sampling;
-    const follows = this.#logProb(FOLLOW, temperature === 0 ? 1 : temperature);
+    const right = this.#logProb(RIGHT, temperature === 0 ? 1 : temperature);
     const token =
       temperature === 0
         ? Number(this.weight >= 0)
-        : Number(new Random(options.randomKey).uniform() < Math.exp(follows));
-    const arrow = prompt.tokens[0]!;
+        : Number(new Random(options.randomKey).uniform() < Math.exp(right));
+    const rightAction = prompt.tokens[0]!;
     return {
       tokens: Int32Array.of(token),
-      text: `{"thoughts": "<script>", "action": "${LABELS[token === FOLLOW ? arrow : 1 - arrow]}"}`,
+      text: `{"thoughts": "<script>", "action": "${this.#oracle.labels[token === RIGHT ? rightAction : 1 - rightAction]}"}`,
       logProbs: Float32Array.of(this.#logProb(token, temperature === 0 ? 1 : temperature)),
       value: 0,
       finishReason: "end",
@@ -110,7 +123,7 @@ export class ArrowPolicy implements CheckpointedPolicy {
   }
 
   encodeResponse(text: string): Int32Array {
-    return Int32Array.of(text.includes("follow") ? FOLLOW : 0);
+    return Int32Array.of(text.includes("wrong") ? 0 : RIGHT);
   }
 
   tokenAtCharacter(): number {
@@ -124,7 +137,7 @@ export class ArrowPolicy implements CheckpointedPolicy {
     const tokens = sequences.map(({ response }) => response[0]!);
     this.#slopes = tokens.map((token) => {
       const probability = Math.exp(this.#logProb(token, temperature));
-      return ((token === FOLLOW ? 1 : -1) * (1 - probability)) / temperature;
+      return ((token === RIGHT ? 1 : -1) * (1 - probability)) / temperature;
     });
     return {
       logProbs: Float32Array.from(tokens, (token) => this.#logProb(token, temperature)),
@@ -176,7 +189,7 @@ export class ArrowPolicy implements CheckpointedPolicy {
   #slopes: number[] = [];
 
   #logProb(token: number, temperature: number): number {
-    const logit = (token === FOLLOW ? this.weight : -this.weight) / temperature;
+    const logit = (token === RIGHT ? this.weight : -this.weight) / temperature;
     return Math.fround(-Math.log1p(Math.exp(-logit)));
   }
 }
@@ -185,7 +198,7 @@ export const arrowTask: Task<ArrowInfo> = {
   name: "arrow",
   makeEnvironment: () => new Arrow(),
   expert: {
-    respond: (_info, uniform, errorRate) => (uniform() < errorRate ? "contrary" : "follow"),
+    respond: (_info, uniform, errorRate) => (uniform() < errorRate ? "wrong" : "right"),
   },
 };
 
@@ -197,14 +210,14 @@ export function arrowConfig(changes: Partial<PpoRunConfig> = {}): PpoRunConfig {
     model: { checkpoint: "none" },
     environments: 4,
     ppo: {
-      updates: 8,
+      updates: 16,
       stepsPerEnvironment: 16,
       minibatchSize: 16,
-      learningRate: 0.5,
-      finalLearningRate: 0.05,
+      learningRate: 1,
+      finalLearningRate: 0.1,
       temperature: 1,
     },
-    stop: { minimumEpisodes: 8 },
+    stop: { successRate: 0.95, minimumEpisodes: 8 },
     evaluation: { episodes: 40, transcripts: 2, selectionEpisodes: 40 },
   }) as PpoRunConfig;
   return { ...config, ...changes };

@@ -1,13 +1,13 @@
-import { appendFileSync, mkdtempSync, readFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { appendFileSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
 import { JsonLines } from "../../src/train/json-lines.js";
+import { temporaryFolder } from "./temporary-folder.js";
 
 let path: string;
 let lines: JsonLines;
 beforeEach(async () => {
-  path = join(mkdtempSync(join(tmpdir(), "sightline-lines-")), "metrics.jsonl");
+  path = join(temporaryFolder(), "metrics.jsonl");
   lines = new JsonLines(path);
   for (const update of [1, 2, 3]) await lines.append({ update, "a/b": update / 10 });
 });

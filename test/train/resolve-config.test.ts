@@ -1,14 +1,14 @@
-import { mkdtempSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
 import { ConfigError } from "../../src/train/config-error.js";
 import { numberLine } from "../../src/train/presets.js";
 import { resolveConfig } from "../../src/train/resolve-config.js";
+import { temporaryFolder } from "./temporary-folder.js";
 
 let folder: string;
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), "sightline-config-"));
+  folder = temporaryFolder();
 });
 
 function file(name: string, text: string): string {

@@ -1,12 +1,12 @@
-import { mkdirSync, mkdtempSync, readdirSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
 import { freeRunFolder, RunFolder, type RunFolderErrorCode } from "../../src/train/run-folder.js";
+import { temporaryFolder } from "./temporary-folder.js";
 
 let parent: string;
 beforeEach(() => {
-  parent = mkdtempSync(join(tmpdir(), "sightline-folder-"));
+  parent = temporaryFolder();
 });
 
 function expectError(code: RunFolderErrorCode, path: string, action: () => unknown): void {

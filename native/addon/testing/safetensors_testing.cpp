@@ -8,21 +8,6 @@
 namespace sightline {
 namespace {
 
-/** Runs `body`; what the native code throws becomes a JavaScript Error with a `code`. */
-template <class Body>
-Napi::Value guard(Napi::Env env, Body&& body) {
-  try {
-    return body();
-  } catch (const Napi::Error&) {
-    throw;
-  } catch (...) {
-    const Failure failure = current_failure();
-    Napi::Error error = Napi::Error::New(env, failure.message);
-    error.Set("code", error_code_name(failure.code));
-    throw error;
-  }
-}
-
 Napi::Value describe(Napi::Env env, const std::vector<TensorInfo>& tensors,
                      const std::map<std::string, std::string>& metadata) {
   Napi::Array list = Napi::Array::New(env, tensors.size());

@@ -18,21 +18,6 @@ Isa isa_named(const std::string& name) {
   fail(ErrorCode::invalid_argument, "isa: expected one of availableIsas(), received \"", name, "\"");
 }
 
-/** Turns what `body` throws into a JavaScript error. */
-template <class Body>
-Napi::Value guard(Napi::Env env, const Body& body) {
-  try {
-    return body();
-  } catch (const Napi::Error&) {
-    throw;
-  } catch (...) {
-    const Failure failure = current_failure();
-    Napi::Error error = Napi::Error::New(env, failure.message);
-    error.Set("code", error_code_name(failure.code));
-    throw error;
-  }
-}
-
 template <class Names>
 Napi::Array string_array(Napi::Env env, const Names& names) {
   Napi::Array array = Napi::Array::New(env);

@@ -1,0 +1,192 @@
+#include "addon/engine_arguments.h"
+
+namespace sightline {
+namespace {
+
+Component to_component(const Argument& component) {
+  return component.one_of<Component>({{"vision", Component::vision},
+                                      {"projector", Component::projector},
+                                      {"decoder", Component::decoder},
+                                      {"value_head", Component::value_head}});
+}
+
+Trainable to_trainable(const Argument& trainable) {
+  return trainable.one_of<Trainable>(
+      {{"all", Trainable::all}, {"lora", Trainable::lora}, {"frozen", Trainable::frozen}});
+}
+
+VisionSpec to_vision_spec(const Argument& spec) {
+  return {.image_size = spec.field("imageSize").size(),
+          .channels = spec.field("channels").size(),
+          .patch_size = spec.field("patchSize").size(),
+          .width = spec.field("width").size(),
+          .layers = spec.field("layers").size(),
+          .heads = spec.field("heads").size(),
+          .mlp_width = spec.field("mlpWidth").size(),
+          .norm_epsilon = spec.field("normEpsilon").number()};
+}
+
+DecoderSpec to_decoder_spec(const Argument& spec) {
+  return {.vocabulary_size = spec.field("vocabularySize").size(),
+          .width = spec.field("width").size(),
+          .layers = spec.field("layers").size(),
+          .heads = spec.field("heads").size(),
+          .kv_heads = spec.field("keyValueHeads").size(),
+          .head_size = spec.field("headSize").size(),
+          .mlp_width = spec.field("mlpWidth").size(),
+          .norm_epsilon = spec.field("normEpsilon").number(),
+          .rope_theta = spec.field("ropeTheta").number(),
+          .embedding_scale = spec.field("embeddingScale").number(),
+          .max_positions = spec.field("maxPositions").size()};
+}
+
+ValueHeadSpec to_value_head_spec(const Argument& spec) {
+  ValueHeadSpec value_head{.hidden_widths = {},
+                           .trunk_gradient_scale = spec.field("trunkGradientScale").number()};
+  for (const Argument& width : spec.field("hiddenWidths").elements()) {
+    value_head.hidden_widths.push_back(width.size());
+  }
+  return value_head;
+}
+
+ModelSpec to_model_spec(const Argument& spec) {
+  return {.vision = to_vision_spec(spec.field("vision")),
+          .projector = {.hidden_width = spec.field("projector").field("hiddenWidth").size()},
+          .decoder = to_decoder_spec(spec.field("decoder")),
+          .value_head = to_value_head_spec(spec.field("valueHead")),
+          .image_token_id = static_cast<int32_t>(spec.field("imageTokenId").size()),
+          .end_token_id = static_cast<int32_t>(spec.field("endTokenId").size())};
+}
+
+Prompt to_prompt(const Argument& prompt) {
+  Prompt result{.tokens = prompt.field("tokens").int32_array(), .images = {}};
+  for (const Argument& image : prompt.field("images").elements()) {
+    result.images.push_back(std::make_shared<const std::vector<float>>(image.float32_array()));
+  }
+  return result;
+}
+
+SamplingSettings to_sampling_settings(const Argument& sampling) {
+  SamplingSettings settings{.temperature = sampling.field("temperature").number()};
+  if (const Argument top_k = sampling.field("topK"); top_k.present()) {
+    settings.top_k = static_cast<int32_t>(top_k.size());
+  }
+  if (const Argument top_p = sampling.field("topP"); top_p.present()) settings.top_p = top_p.number();
+  return settings;
+}
+
+std::array<uint32_t, 2> to_random_key(const Argument& key) {
+  const std::vector<Argument> words = key.elements();
+  require(words.size() == 2, key.path(), ": expected two unsigned 32-bit integers, received ", words.size());
+  return {static_cast<uint32_t>(words[0].integer(0, UINT32_MAX)),
+          static_cast<uint32_t>(words[1].integer(0, UINT32_MAX))};
+}
+
+ParameterGroup to_parameter_group(const Argument& group) {
+  ParameterGroup result{.components = {},
+                        .learning_rate = group.field("learningRate").number(),
+                        .max_gradient_norm = std::nullopt,
+                        .weight_decay = 0.0f};
+  for (const Argument& component : group.field("components").elements()) {
+    result.components.push_back(to_component(component));
+  }
+  if (const Argument norm = group.field("maxGradientNorm"); norm.present()) {
+    result.max_gradient_norm = norm.number();
+  }
+  if (const Argument decay = group.field("weightDecay"); decay.present())
+    result.weight_decay = decay.number();
+  return result;
+}
+
+}  // namespace
+
+EngineOptions to_engine_options(const Argument& options) {
+  EngineOptions result;
+  result.model = to_model_spec(options.field("model"));
+  result.threads = static_cast<int>(options.field("threads").size());
+  if (const Argument cpu = options.field("cpu"); cpu.present()) result.cpu = cpu.string();
+  if (const Argument seed = options.field("seed"); seed.present()) {
+    result.parameters.seed = static_cast<uint32_t>(seed.integer(0, UINT32_MAX));
+  }
+  if (const Argument trainable = options.field("trainable"); trainable.present()) {
+    for (const auto& [component, choice] : trainable.entries()) {
+      if (!choice.present()) continue;
+      result.parameters.trainable[static_cast<int>(to_component(component))] = to_trainable(choice);
+    }
+  }
+  if (const Argument lora = options.field("lora"); lora.present()) {
+    result.parameters.lora =
+        LoraSpec{.rank = lora.field("rank").size(), .alpha = lora.field("alpha").number()};
+  }
+  if (const Argument batch = options.field("maxBatch"); batch.present()) result.max_batch = batch.size();
+  if (const Argument limit = options.field("memoryLimitBytes"); limit.present()) {
+    result.memory_limit_bytes = static_cast<size_t>(limit.integer(1, largest_exact_integer));
+  }
+  if (const Argument checkpointing = options.field("activationCheckpointing"); checkpointing.present()) {
+    result.activation_checkpointing = checkpointing.boolean();
+  }
+  if (const Argument tokens = options.field("tokenBytes"); tokens.present()) {
+    for (const Argument& token : tokens.elements()) result.token_bytes.push_back(token.byte_array());
+  }
+  return result;
+}
+
+GenerateRequest to_generate_request(const Argument& request) {
+  GenerateRequest result{.prompt = to_prompt(request.field("prompt")),
+                         .sampling = to_sampling_settings(request.field("sampling")),
+                         .random_key = to_random_key(request.field("randomKey")),
+                         .max_new_tokens = static_cast<int32_t>(request.field("maxNewTokens").size()),
+                         .stop_strings = {}};
+  if (const Argument stop_strings = request.field("stopStrings"); stop_strings.present()) {
+    for (const Argument& stop : stop_strings.elements()) result.stop_strings.push_back(stop.string());
+  }
+  return result;
+}
+
+std::vector<Sequence> to_sequences(const Argument& batch) {
+  std::vector<Sequence> sequences;
+  for (const Argument& sequence : batch.elements()) {
+    sequences.push_back({.prompt = to_prompt(sequence.field("prompt")),
+                         .response = sequence.field("response").int32_array()});
+  }
+  return sequences;
+}
+
+ForwardOptions to_forward_options(const Argument& options) {
+  ForwardOptions result;
+  if (const Argument temperature = options.field("temperature"); temperature.present()) {
+    result.temperature = temperature.number();
+  }
+  if (const Argument entropies = options.field("entropies"); entropies.present()) {
+    result.entropies = entropies.boolean();
+  }
+  if (const Argument keep = options.field("keepTape"); keep.present()) result.keep_tape = keep.boolean();
+  return result;
+}
+
+OutputGradient to_output_gradient(const Argument& gradient) {
+  OutputGradient result{
+      .log_probs = gradient.field("logProbs").float32_array(), .values = {}, .entropies = {}};
+  if (const Argument values = gradient.field("values"); values.present())
+    result.values = values.float32_array();
+  if (const Argument entropies = gradient.field("entropies"); entropies.present()) {
+    result.entropies = entropies.float32_array();
+  }
+  return result;
+}
+
+OptimizerStep to_optimizer_step(const Argument& step) {
+  OptimizerStep result{.groups = {}, .beta1 = 0.9f, .beta2 = 0.999f, .epsilon = 1e-8f};
+  for (const Argument& group : step.field("groups").elements())
+    result.groups.push_back(to_parameter_group(group));
+  if (const Argument betas = step.field("betas"); betas.present()) {
+    const std::vector<Argument> pair = betas.elements();
+    require(pair.size() == 2, "betas: expected two numbers, received ", pair.size());
+    result.beta1 = pair[0].number();
+    result.beta2 = pair[1].number();
+  }
+  if (const Argument epsilon = step.field("epsilon"); epsilon.present()) result.epsilon = epsilon.number();
+  return result;
+}
+
+}  // namespace sightline

@@ -1,0 +1,108 @@
+/**
+ * Sightline's public API.
+ *
+ * A program of one's own usually needs `VlmPolicy`, environments, and `ppo` or `sft`; `train` adds what the command line
+ * does around them (run folder, checkpoints, evaluation, report).
+ */
+
+// Environments
+export type {
+  ActionSpace,
+  Environment,
+  EpisodeOutcome,
+  Expert,
+  Frame,
+  ResetResult,
+  StepResult as EnvironmentStep,
+} from "../envs/env.js";
+export { NoEpisodeError, OutOfRangeError } from "../envs/errors.js";
+export {
+  NumberLine,
+  type NumberLineInfo,
+  type NumberLineOptions,
+  type NumberLineState,
+} from "../envs/gym-cards/number-line.js";
+export { NumberLineExpert } from "../envs/gym-cards/number-line-expert.js";
+export { projectAction } from "../envs/gym-cards/projection.js";
+export {
+  black,
+  type Color,
+  createFrame,
+  drawText,
+  type Font,
+  type FontName,
+  loadFont,
+  white,
+} from "../envs/gym-cards/rendering.js";
+
+// Algorithms
+export { AlgorithmError } from "./algorithms/algorithm-error.js";
+export { type PpoConfig, type PpoOptions, type PpoState, type PpoUpdate, ppo } from "./algorithms/ppo.js";
+export { ppoMetrics } from "./algorithms/ppo-metrics.js";
+export {
+  type SftConfig,
+  type SftOptions,
+  type SftState,
+  type SftUpdate,
+  sft,
+  sftMetrics,
+} from "./algorithms/sft.js";
+
+// Model folders
+export { CheckpointError } from "./models/checkpoint.js";
+
+// The native engine
+export { Engine } from "./native/engine.js";
+export { SightlineError } from "./native/errors.js";
+export type * from "./native/types.js";
+
+// Policies
+export type { Policy, RespondOptions, Response } from "./policy/policy.js";
+export { VlmPolicy, type VlmPolicyOptions } from "./policy/vlm-policy.js";
+
+// Random numbers
+export { deriveKey, philox, Random, stream } from "./random.js";
+
+// The mathematics of reinforcement learning
+export { normalizeAdvantages } from "./rl/advantages.js";
+export { type AdvantageEstimate, type GaeStep, generalizedAdvantages } from "./rl/gae.js";
+export {
+  clippedSurrogate,
+  klK3,
+  type SurrogateBounds,
+  type SurrogateLoss,
+  type ValueLoss,
+  valueLoss,
+} from "./rl/ppo-objective.js";
+export { cosineSchedule, type Schedule } from "./rl/schedule.js";
+export { actionStart, tokenWeights, weightedLogProb } from "./rl/thought-weights.js";
+
+// Rollouts
+export { Collector, type CollectorOptions } from "./rollout/collector.js";
+export { EnvironmentError } from "./rollout/environment-error.js";
+export type {
+  EnvironmentState,
+  FinishedEpisode,
+  Rollout,
+  Trajectory,
+  Transition,
+} from "./rollout/trajectory.js";
+
+// Runs
+export { parseConfig, type PpoRunConfig, type RunConfig, type SftRunConfig } from "./train/config.js";
+export { ConfigError } from "./train/config-error.js";
+export {
+  type EvaluateOptions,
+  type Evaluation,
+  evaluate,
+  type Score,
+} from "./train/evaluate.js";
+export { loadPolicy, modelFolder } from "./train/load-policy.js";
+export { type Player, policyPlayer, randomPlayer } from "./train/players.js";
+export { numberLine, numberLineSft, presets } from "./train/presets.js";
+export { createProgress, type Progress, silentProgress } from "./train/progress.js";
+export { resolveConfig } from "./train/resolve-config.js";
+export { type Algorithm, type RunOptions, type RunOutcome, type RunSettings, run } from "./train/run.js";
+export { RunFolder, RunFolderError } from "./train/run-folder.js";
+export { findTask, type Task } from "./train/tasks.js";
+export { train, type TrainOptions } from "./train/train.js";

@@ -1,0 +1,362 @@
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { Writable } from "node:stream";
+import { beforeEach, describe, expect, test } from "vitest";
+import { parse as parseYaml } from "yaml";
+import type { CliContext } from "../../src/cli/context.js";
+import { runCli } from "../../src/cli/program.js";
+import { CheckpointError } from "../../src/models/checkpoint.js";
+import { temporaryFolder } from "../train/temporary-folder.js";
+import { SolverPolicy } from "./solver-policy.js";
+
+let folder: string;
+beforeEach(() => {
+  folder = temporaryFolder();
+});
+
+interface Ran {
+  exitCode: number;
+  stdout: string;
+  stderr: string;
+  /** The models that policies were asked for. */
+  models: { checkpoint: string; weights: string }[];
+  policies: SolverPolicy[];
+}
+
+/** Runs a command line with policies that solve NumberLine more often with every step of their optimizer. */
+async function cli(args: string[], prepare: (policy: SolverPolicy) => void = () => {}): Promise<Ran> {
+  const ran: Ran = { exitCode: -1, stdout: "", stderr: "", models: [], policies: [] };
+  const sink = (name: "stdout" | "stderr") =>
+    new Writable({
+      write(chunk, _encoding, done) {
+        ran[name] += String(chunk);
+        done();
+      },
+    });
+  const context: CliContext = {
+    stdout: sink("stdout"),
+    stderr: sink("stderr"),
+    async loadPolicy({ model }) {
+      ran.models.push(model);
+      if (model.checkpoint === "missing") await context.checkModel(model);
+      const policy = new SolverPolicy();
+      prepare(policy);
+      ran.policies.push(policy);
+      return policy;
+    },
+    async checkModel({ checkpoint }) {
+      if (checkpoint === "missing") {
+        throw new CheckpointError("FOLDER_MISSING", "missing", "expected a model folder");
+      }
+    },
+  };
+  ran.exitCode = await runCli(args, context);
+  for (const policy of ran.policies) expect(policy.isDisposed).toBe(true);
+  return ran;
+}
+
+/** A run small enough for a test. */
+const small = [
+  "environments=4",
+  "ppo.updates=3",
+  "ppo.stepsPerEnvironment=8",
+  "ppo.minibatchSize=16",
+  "stop.minimumEpisodes=1",
+  "evaluation.episodes=20",
+  "evaluation.transcripts=1",
+  "evaluation.selectionEpisodes=10",
+].flatMap((setting) => ["--set", setting]);
+
+describe("sightline", () => {
+  test("has these commands and flags, and no others", async () => {
+    const flags = async (...command: string[]) => {
+      const { stdout, exitCode } = await cli([...command, "--help"]);
+      expect(exitCode).toBe(0);
+      const help = stdout.split("\nSettings")[0]!;
+      return [...help.matchAll(/^ {2}(-.*?|\w.*?)(?: {2}|$)/gm)].map((match) => match[1]);
+    };
+    expect(await flags()).toEqual([
+      "-V, --version",
+      "-h, --help",
+      "train [options] [config]",
+      "sft [options] [config]",
+      "eval [options] <checkpoint>",
+      "doctor",
+      "help [command]",
+    ]);
+    const run = ["config", "--out <dir>", "--set <key=value>", "--resume <dir>", "--dry-run", "-h, --help"];
+    expect(await flags("train")).toEqual(run);
+    expect(await flags("sft")).toEqual(run);
+    expect(await flags("eval")).toEqual([
+      "checkpoint",
+      "--task <name>",
+      "--episodes <n>",
+      "--seed <n>",
+      "--temperature <t>",
+      "--max-new-tokens <n>",
+      "--threads <n>",
+      "--json",
+      "-h, --help",
+    ]);
+    expect(await flags("doctor")).toEqual(["-h, --help"]);
+  });
+
+  test("documents every setting and its default in the help of its command", async () => {
+    const { stdout } = await cli(["train", "--help"]);
+    expect(stdout).toContain("Presets: number-line\n");
+    expect(stdout).toMatch(/ {2}ppo\.clipRange\n {6}.*Takes a number > 0 and < 1\. Default: 0\.1\./);
+    expect((await cli(["sft", "--help"])).stdout).toContain("Presets: number-line-sft\n");
+  });
+
+  test.each([
+    [["fly"], "unknown command"],
+    [["train", "number-line", "--sett", "a=1"], "unknown option"],
+    [["train"], "expected a preset or a file, or --resume <dir>"],
+    [["train", "number-line", "extra"], "too many arguments"],
+    [["train", "number-line", "--resume", "x"], "--resume takes everything from the run folder"],
+    [["train", "--resume", "x", "--set", "seed=1"], "--resume takes everything from the run folder"],
+    [["eval"], "missing required argument 'checkpoint'"],
+    [["eval", "x", "--episodes", "many"], "expected an integer >= 1"],
+    [["eval", "x", "--seed", "4294967296"], "expected an integer >= 0 and <= 4294967295"],
+    [["eval", "x", "--temperature", "0"], "expected a number > 0"],
+    [["eval", "x", "--task", "numberline"], "did you mean number-line?"],
+  ])("answers bad usage with exit code 2 and says what is wrong: %j", async (args, message) => {
+    const { exitCode, stderr, policies } = await cli(args);
+    expect(stderr).toContain(message);
+    expect(exitCode).toBe(2);
+    expect(policies).toEqual([]);
+  });
+
+  test("lists everything wrong with a configuration, without a stack, and exits with 2", async () => {
+    const { exitCode, stderr } = await cli([
+      "train",
+      "number-line",
+      "--set",
+      "sed=1",
+      "--set",
+      "ppo.gamma=2",
+    ]);
+    expect(exitCode).toBe(2);
+    expect(stderr).toBe(
+      [
+        "error: number-line: the configuration is not valid",
+        "  ppo.gamma: expected a number >= 0 and <= 1, received 2",
+        "  sed: expected a setting that exists, received 1; did you mean seed?",
+        "",
+      ].join("\n"),
+    );
+  });
+
+  test("points to the other command for a configuration of another algorithm", async () => {
+    const { exitCode, stderr } = await cli(["train", "number-line-sft"]);
+    expect(exitCode).toBe(2);
+    expect(stderr).toContain('expected "ppo", received "sft", which is for sightline sft');
+  });
+});
+
+describe("sightline train", () => {
+  test("runs to the end, reports before and after, and leaves a whole run folder", async () => {
+    const out = join(folder, "run");
+    const { exitCode, stdout, models } = await cli(["train", "number-line", "--out", out, ...small]);
+    expect(exitCode).toBe(0);
+    expect(models).toEqual([{ checkpoint: "tiny-vlm", weights: "trained" }]);
+    expect(stdout).toMatch(/^update 1\/3 {2}success \d\.\d{3} {2}accuracy/m);
+    expect(stdout).toMatch(/^before, sampled +\d\.\d{3} +\d\.\d{3} to \d\.\d{3}/m);
+    expect(stdout).toMatch(/^optimal play +1\.000/m);
+    for (const name of [
+      "config.yaml",
+      "versions.json",
+      "metrics.jsonl",
+      "timing.jsonl",
+      "log.jsonl",
+      "checkpoints/last/state.json",
+      "checkpoints/best/model.json",
+      "episodes/before/episode-000/step-00.png",
+      "summary.json",
+      "report.html",
+    ]) {
+      expect(existsSync(join(out, name)), name).toBe(true);
+    }
+    expect(JSON.parse(readFileSync(join(out, "summary.json"), "utf8"))).toMatchObject({
+      before: { successRate: expect.any(Number), actionAccuracy: expect.any(Number) },
+      after: { successRate: expect.any(Number), actionAccuracy: expect.any(Number) },
+      random: expect.any(Number),
+      optimal: 1,
+      seed: 1,
+      updates: 3,
+      environmentSteps: 96,
+      wallSeconds: expect.any(Number),
+    });
+  });
+
+  test("takes the configuration of a run folder as it is", async () => {
+    const out = join(folder, "first");
+    await cli(["train", "number-line", "--out", out, ...small]);
+    const again = join(folder, "second");
+    const { exitCode } = await cli(["train", join(out, "config.yaml"), "--out", again]);
+    expect(exitCode).toBe(0);
+    const metrics = (run: string) => readFileSync(join(run, "metrics.jsonl"), "utf8");
+    expect(metrics(again)).toBe(metrics(out));
+  });
+
+  test("prints the complete configuration and makes nothing with --dry-run", async () => {
+    const out = join(folder, "run");
+    const { exitCode, stdout, policies } = await cli([
+      "train",
+      "number-line",
+      "--out",
+      out,
+      "--set",
+      "seed=9",
+      "--dry-run",
+    ]);
+    expect(exitCode).toBe(0);
+    expect(policies).toEqual([]);
+    expect(existsSync(out)).toBe(false);
+    expect(parseYaml(stdout)).toMatchObject({ seed: 9, ppo: { epochs: 4 } });
+  });
+
+  test.each([[], ["--dry-run"]])("refuses a run folder in use before anything runs %j", async (...flags) => {
+    writeFileSync(join(folder, "notes.txt"), "mine");
+    const { exitCode, stderr } = await cli(["train", "number-line", "--out", folder, ...flags]);
+    expect(exitCode).toBe(2);
+    expect(stderr).toContain("found one that holds files");
+    expect(stderr).toContain("--resume");
+  });
+
+  test("refuses a run folder that cannot be written", async () => {
+    const file = join(folder, "file");
+    writeFileSync(file, "");
+    const { exitCode, stderr } = await cli(["train", "number-line", "--out", join(file, "run")]);
+    expect(exitCode).toBe(2);
+    expect(stderr).toContain("cannot be written");
+  });
+
+  test.each([[], ["--dry-run"]])("refuses a missing checkpoint and makes no folder %j", async (...flags) => {
+    const out = join(folder, "run");
+    const args = ["train", "number-line", "--out", out, "--set", "model.checkpoint=missing", ...flags];
+    const { exitCode, stderr } = await cli(args);
+    expect(exitCode).toBe(2);
+    expect(stderr).toContain("missing: expected a model folder");
+    expect(existsSync(out)).toBe(false);
+  });
+
+  test("exits with 1 and one message when the run fails", async () => {
+    const args = ["train", "number-line", "--out", join(folder, "run"), ...small];
+    const { exitCode, stderr } = await cli(args, (policy) => {
+      policy.step = async () => {
+        throw new Error("the optimizer is on strike");
+      };
+    });
+    expect(exitCode).toBe(1);
+    expect(stderr).toBe("error: the optimizer is on strike\n");
+  });
+
+  test.each(["SIGINT", "SIGTERM"] as const)(
+    "ends on %s with a checkpoint, 130, and the way to go on",
+    async (signal) => {
+      const out = join(folder, "run");
+      let steps = 0;
+      const interrupted = await cli(["train", "number-line", "--out", out, ...small], (policy) => {
+        const step = policy.step.bind(policy);
+        policy.step = async (settings) => {
+          if (++steps === 3) process.emit(signal);
+          return step(settings);
+        };
+      });
+      expect(interrupted.exitCode).toBe(130);
+      expect(interrupted.stderr).toMatch(
+        /^interrupted after update 1; to continue: sightline train --resume .*run\n$/,
+      );
+      expect(process.listenerCount(signal)).toBe(0);
+
+      const resumed = await cli(["train", "--resume", out]);
+      expect(resumed.exitCode).toBe(0);
+      expect(resumed.models).toEqual([{ checkpoint: join(out, "checkpoints", "last"), weights: "trained" }]);
+      const whole = join(folder, "whole");
+      await cli(["train", "number-line", "--out", whole, ...small]);
+      const metrics = (run: string) => readFileSync(join(run, "metrics.jsonl"), "utf8");
+      expect(metrics(out)).toBe(metrics(whole));
+
+      const finished = await cli(["train", "--resume", out]);
+      expect(finished.exitCode).toBe(2);
+      expect(finished.stderr).toContain("its run is finished");
+    },
+  );
+
+  test("starts over where a run was killed before its first checkpoint", async () => {
+    const out = join(folder, "run");
+    await cli(["train", "number-line", "--out", out, ...small], (policy) => {
+      policy.saveCheckpoint = async () => {
+        throw new Error("killed");
+      };
+    });
+    const { exitCode, models } = await cli(["train", "--resume", out]);
+    expect(exitCode).toBe(0);
+    expect(models).toEqual([{ checkpoint: "tiny-vlm", weights: "trained" }]);
+  });
+
+  test("refuses to resume what is no run folder", async () => {
+    mkdirSync(join(folder, "empty"));
+    const { exitCode, stderr } = await cli(["train", "--resume", join(folder, "empty")]);
+    expect(exitCode).toBe(2);
+    expect(stderr).toContain("found no config.yaml in it");
+  });
+});
+
+describe("sightline sft", () => {
+  test("imitates the expert", async () => {
+    const out = join(folder, "run");
+    const settings = ["sft.steps=4", "sft.batchSize=2", "evaluation.episodes=10", "evaluation.transcripts=1"];
+    const args = [
+      "sft",
+      "number-line-sft",
+      "--out",
+      out,
+      ...settings.flatMap((setting) => ["--set", setting]),
+    ];
+    const { exitCode, stdout, models } = await cli(args);
+    expect(exitCode).toBe(0);
+    expect(models).toEqual([{ checkpoint: "tiny-vlm", weights: "fresh" }]);
+    expect(stdout).toMatch(/^update 4\/4 {2}loss \d/m);
+  });
+});
+
+describe("sightline eval", () => {
+  test("prints the scores of the policy beside random and optimal play", async () => {
+    const { exitCode, stdout } = await cli(["eval", "some/checkpoint", "--episodes", "30"]);
+    expect(exitCode).toBe(0);
+    const names = stdout.split("\n").map((line) => line.split("  ")[0]);
+    expect(names).toEqual([
+      "30 episodes of number-line, panel 1",
+      "",
+      "sampled",
+      "greedy",
+      "random",
+      "optimal",
+      "",
+    ]);
+  });
+
+  test("prints the same as JSON, and the same again", async () => {
+    const args = ["eval", "some/checkpoint", "--episodes", "30", "--seed", "4", "--json"];
+    const { stdout, models } = await cli(args);
+    expect(models).toEqual([{ checkpoint: "some/checkpoint", weights: "trained" }]);
+    expect(JSON.parse(stdout)).toMatchObject({
+      checkpoint: "some/checkpoint",
+      task: "number-line",
+      seed: 4,
+      sampled: { episodes: 30, successInterval: [expect.any(Number), expect.any(Number)] },
+      greedy: { episodes: 30 },
+      random: { episodes: 30 },
+      optimal: { successRate: 1 },
+    });
+    expect((await cli(args)).stdout).toBe(stdout);
+  });
+
+  test("refuses a missing checkpoint with exit code 2", async () => {
+    const { exitCode, stderr } = await cli(["eval", "missing"]);
+    expect(exitCode).toBe(2);
+    expect(stderr).toBe("error: missing: expected a model folder\n");
+  });
+});

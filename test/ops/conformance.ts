@@ -1,0 +1,281 @@
+import { expect } from "vitest";
+import { deriveKey, Random } from "../../src/random.js";
+import type { Backend, OpArgument, OpArguments } from "./native-ops.js";
+
+/** Rounds the result of one step of arithmetic: not at all for the truth, to fp32 for the baseline. */
+export type Rounding = (x: number) => number;
+
+/** Arrays that an op writes, by the name of the argument. */
+export type Outputs = Record<string, ArrayLike<number>>;
+
+/**
+ * The plain statement of what an op computes. It leaves `args` alone, returns every output, and passes the result of
+ * each addition, product, quotient and function through `round`; sums run in order of index.
+ */
+export type Reference<A> = (args: A, round: Rounding) => Outputs;
+
+/**
+ * How an output is judged: "forward" values may err twice, "gradient" values three times what the baseline errs, "exact"
+ * values not at all.
+ */
+export type Judgement = "forward" | "gradient" | "exact";
+
+/** Elements [whole, whole + length) of a case's output and the elements [part, part + length) that must equal them. */
+export interface Region {
+  whole: number;
+  part: number;
+  length: number;
+}
+
+/** Another way to the same bits: a row on its own, a packed operand, outputs that overwrite inputs. */
+export interface Equivalent<A> {
+  title: string;
+  args: A;
+  /** By name of the output; none of an output means all of it. */
+  regions?: Record<string, Region>;
+}
+
+/** The forward pass whose derivative a case computes. */
+export interface Derivative<A> {
+  /** Its inputs, made of the case's arguments in float64, and a function that computes it from what they hold now. */
+  start(args: A): { inputs: OpArguments; run(): Outputs };
+  /** The argument that holds dL/dy, by name of the forward output y. */
+  cotangents: Record<string, keyof A & string>;
+  /** The forward input x, by name of the output that holds dL/dx. */
+  gradients: Record<string, string>;
+}
+
+/** @param parts.inputs the forward pass's arguments that `forward` reads, sharing arrays with those of the case */
+export function derivativeOf<A extends OpArguments, F extends OpArguments>(parts: {
+  inputs(args: A): F;
+  forward: Reference<F>;
+  cotangents: Record<string, keyof A & string>;
+  gradients: Record<string, keyof F & string>;
+}): Derivative<A> {
+  const { cotangents, gradients } = parts;
+  return {
+    start: (args) => {
+      const inputs = parts.inputs(args);
+      return { inputs, run: () => parts.forward(inputs, (x) => x) };
+    },
+    cotangents,
+    gradients,
+  };
+}
+
+/** One op at one shape. */
+export interface OpCase<A extends OpArguments> {
+  /** Name in `native/ops/op_list.h`. */
+  op: string;
+  /** The shape and what is special about it; completes "<op> with ...". */
+  title: string;
+  args(random: Random, backend: Backend): A;
+  /** Arguments of the native op, where they are not A; arrays that the op writes are those of A. Default: A. */
+  bind?(args: A, backend: Backend): OpArguments;
+  reference: Reference<A>;
+  outputs: Record<string, Judgement>;
+  equivalents?(args: A): Equivalent<A>[];
+  derivative?: Derivative<A>;
+}
+
+/** A case whose arguments' type is hidden, so that cases of all ops make one list. Each check throws when it fails. */
+export interface Conformance {
+  op: string;
+  title: string;
+  /** The op errs no more than rounding every step of the reference to fp32 would let it. */
+  checkAccuracy(backend: Backend): void;
+  /** Any number of threads and any number of calls give the same bits. */
+  checkRepeatability(backend: Backend): void;
+  /** Equivalent calls give the same bits; absent if the case has none. */
+  checkEquivalents: ((backend: Backend) => void) | undefined;
+  /** The reference is the derivative of its forward pass; absent if the case is no gradient. */
+  checkDerivative: (() => void) | undefined;
+}
+
+const allowedFactor = { forward: 2, gradient: 3, exact: 0 };
+/** Two units in the last place of the largest magnitude: what an op may err where the baseline happens to be exact. */
+const floorOfLargest = 2 ** -22;
+
+export function conformance<A extends OpArguments>(c: OpCase<A>): Conformance {
+  const newArgs = (backend: Backend) => c.args(seededBy(`${c.op} ${c.title}`), backend);
+  const run = (backend: Backend, args: A, threads = 1) => {
+    backend.run(c.op, c.bind ? c.bind(args, backend) : args, threads);
+    return args;
+  };
+  const { equivalents, derivative } = c;
+  return {
+    op: c.op,
+    title: c.title,
+    checkAccuracy(backend) {
+      const args = newArgs(backend);
+      const truth = c.reference(args, (x) => x);
+      const baseline = c.reference(args, Math.fround);
+      run(backend, args);
+      for (const [name, judgement] of Object.entries(c.outputs)) {
+        const actual = numbers(args[name]);
+        expect(actual.length, `length of ${name}`).toBe(truth[name]!.length);
+        if (judgement === "exact") expectSame(name, actual, 0, truth[name]!, 0, actual.length);
+        else {
+          const { error, at } = largestError(actual, truth[name]!);
+          const rounding = largestError(baseline[name]!, truth[name]!).error;
+          const allowed =
+            allowedFactor[judgement] * rounding + floorOfLargest * largestMagnitude(truth[name]!);
+          expect(error, `error of ${name}[${at}], where rounding errs ${rounding}`).toBeLessThanOrEqual(
+            allowed,
+          );
+        }
+      }
+    },
+    checkRepeatability(backend) {
+      const first = run(backend, newArgs(backend));
+      for (const threads of [1, 3, 3]) {
+        const again = run(backend, newArgs(backend), threads);
+        for (const name of Object.keys(c.outputs))
+          expectSameArrays(name, numbers(again[name]), numbers(first[name]));
+      }
+    },
+    checkEquivalents: equivalents
+      ? (backend) => {
+          const whole = run(backend, newArgs(backend));
+          for (const { title, args, regions } of equivalents(newArgs(backend))) {
+            run(backend, args);
+            const compared = regions ?? rowsOf(0, 1, lengths(whole, Object.keys(c.outputs)));
+            for (const [name, { whole: start, part, length }] of Object.entries(compared))
+              expectSame(`${title}: ${name}`, numbers(args[name]), part, numbers(whole[name]), start, length);
+          }
+        }
+      : undefined,
+    checkDerivative: derivative
+      ? () => checkDerivative(widened(newArgs(unpacked)), c.reference, derivative, seededBy(c.title))
+      : undefined,
+  };
+}
+
+/** Stands in for a backend where only a case's logical arguments are wanted. */
+const unpacked: Backend = { name: "none", run: () => {}, packedSize: (k, n) => k * n };
+
+const stepSize = 1e-4;
+const probesPerInput = 12;
+/** Relative to the largest gradient, or to 1. Truncation is of order step^4, rounding of order 2^-53 |L| / step. */
+const derivativeTolerance = 1e-7;
+
+/**
+ * Compares a float64 reference gradient with five-point central differences of L = sum cotangent . output at a few
+ * randomly chosen elements of each input.
+ */
+function checkDerivative<A extends OpArguments>(
+  args: A,
+  reference: Reference<A>,
+  derivative: Derivative<A>,
+  random: Random,
+): void {
+  const cotangents = new Map(
+    Object.entries(derivative.cotangents).map(([output, name]) => [output, numbers(args[name]).slice()]),
+  );
+  const { inputs, run } = derivative.start(args);
+  const loss = () => {
+    const outputs = run();
+    let sum = 0;
+    for (const [output, cotangent] of cotangents)
+      for (let i = 0; i < cotangent.length; i++) sum += cotangent[i]! * outputs[output]![i]!;
+    return sum;
+  };
+  // What the forward pass saved, in float64; and gradients that start from nothing.
+  const written: OpArguments = {};
+  const read = new Set<string>(Object.values(derivative.cotangents));
+  for (const [name, values] of Object.entries(run()))
+    if (args[name] && !read.has(name)) written[name] = Float64Array.from(values);
+  for (const name of Object.keys(derivative.gradients))
+    if (!read.has(name)) written[name] = new Float64Array(numbers(args[name]).length);
+  const gradients = reference({ ...args, ...written }, (x) => x);
+
+  for (const [output, inputName] of Object.entries(derivative.gradients)) {
+    const input = numbers(inputs[inputName]);
+    const gradient = gradients[output]!;
+    expect(gradient.length, `length of ${output}`).toBe(input.length);
+    const allowed = derivativeTolerance * Math.max(1, largestMagnitude(gradient));
+    for (let probe = 0; probe < Math.min(probesPerInput, input.length); probe++) {
+      const i = input.length <= probesPerInput ? probe : random.integer(input.length);
+      const at = input[i]!;
+      const lossAt = (steps: number) => {
+        input[i] = at + steps * stepSize;
+        return loss();
+      };
+      const difference = (8 * (lossAt(1) - lossAt(-1)) - (lossAt(2) - lossAt(-2))) / (12 * stepSize);
+      input[i] = at;
+      const message = `${output}[${i}] against differences of the forward pass: ${gradient[i]}, ${difference}`;
+      expect(Math.abs(gradient[i]! - difference), message).toBeLessThanOrEqual(allowed);
+    }
+  }
+}
+
+/** A stream of random numbers of its own for every text. */
+function seededBy(text: string): Random {
+  let hash = 0x811c9dc5; // FNV-1a
+  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
+  return new Random(deriveKey(hash >>> 0));
+}
+
+/** The same arguments with every array of floats in float64. */
+function widened<A extends OpArguments>(args: A): A {
+  const wide = Object.entries(args).map(([name, value]) => [
+    name,
+    value instanceof Float32Array ? Float64Array.from(value) : value,
+  ]);
+  return Object.fromEntries(wide) as A;
+}
+
+type NumberArray = Float32Array | Float64Array | Int32Array | Uint32Array;
+
+function numbers(value: OpArgument | undefined): NumberArray {
+  if (ArrayBuffer.isView(value)) return value;
+  throw new TypeError(`expected an argument that is a typed array, received ${value}`);
+}
+
+/** The largest |actual - truth|; infinite where one of the two is not a number. */
+function largestError(actual: ArrayLike<number>, truth: ArrayLike<number>): { error: number; at: number } {
+  let worst = { error: 0, at: 0 };
+  for (let i = 0; i < truth.length; i++) {
+    const error = Math.abs(actual[i]! - truth[i]!);
+    if (!(error <= worst.error))
+      worst = { error: Number.isNaN(error) ? Number.POSITIVE_INFINITY : error, at: i };
+  }
+  return worst;
+}
+
+function largestMagnitude(values: ArrayLike<number>): number {
+  let largest = 0;
+  for (let i = 0; i < values.length; i++) largest = Math.max(largest, Math.abs(values[i]!));
+  return largest;
+}
+
+/** Fails at the first element that differs; NaN equals NaN, and 0 is not -0. */
+export function expectSame(
+  message: string,
+  actual: ArrayLike<number>,
+  actualStart: number,
+  expected: ArrayLike<number>,
+  expectedStart: number,
+  length: number,
+): void {
+  for (let i = 0; i < length; i++) {
+    const [a, e] = [actual[actualStart + i], expected[expectedStart + i]];
+    if (a === undefined || !Object.is(a, e)) expect(a, `${message}[${actualStart + i}]`).toBe(e);
+  }
+}
+
+export function expectSameArrays(
+  message: string,
+  actual: ArrayLike<number>,
+  expected: ArrayLike<number>,
+): void {
+  expect(actual.length, `length of ${message}`).toBe(expected.length);
+  expectSame(message, actual, 0, expected, 0, expected.length);
+}
+
+/** Regions for outputs that hold `size` elements for each row, where a part begins with row `row` of the whole. */
+export function rowsOf(row: number, rows: number, sizes: Record<string, number>): Record<string, Region> {
+  return Object.fromEntries(
+    Object.entries(sizes).map(([name, size]) => [name, { whole: row * size, part: 0, length: rows * size }]),
+  );
+}

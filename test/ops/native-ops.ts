@@ -1,0 +1,63 @@
+import { loadTestingAddon } from "../testing-addon.js";
+
+/** What one argument of an op can be: elements for a pointer, a list for a pointer to pointers, or a scalar. */
+export type OpArgument =
+  | Float32Array
+  | Float64Array
+  | Int32Array
+  | Uint32Array
+  | Float32Array[]
+  | number
+  | boolean
+  | null;
+
+/** An op's arguments, named as the fields of its struct in `native/ops/<op>.h`. */
+export type OpArguments = Record<string, OpArgument>;
+
+const addon = loadTestingAddon<{
+  runOp(isa: string, threads: number, name: string, args: OpArguments): void;
+  opNames(): string[];
+  availableIsas(): string[];
+  packedSize(isa: string, k: number, n: number): number;
+  pageLayerSize(kvHeads: number, headSize: number): number;
+}>();
+
+/** Something that runs the ops of `native/ops/op_list.h`. */
+export interface Backend {
+  name: string;
+  /** Runs an op, which writes to the arrays among `args`. */
+  run(op: string, args: OpArguments, threads?: number): void;
+  /** Floats of a packed (k, n) matrix. */
+  packedSize(k: number, n: number): number;
+}
+
+export const opNames: readonly string[] = addon.opNames();
+
+/** Floats of one layer in a page of the KV cache. */
+export const pageLayerSize = addon.pageLayerSize;
+
+/** The CPU's instruction-set paths, as far as this machine has them. */
+export const backends: readonly Backend[] = addon.availableIsas().map((isa) => ({
+  name: isa,
+  run: (op, args, threads = 1) => addon.runOp(isa, threads, op, args),
+  packedSize: (k, n) => addon.packedSize(isa, k, n),
+}));
+
+/** A (rows, columns) matrix, transposed and packed as the B (columns, rows) of `matmul`. */
+export function packTransposed(
+  backend: Backend,
+  matrix: OpArgument,
+  rows: number,
+  columns: number,
+): Float32Array {
+  const packed = new Float32Array(backend.packedSize(columns, rows));
+  backend.run("pack_matrix", {
+    b: matrix,
+    b_row_stride: 1,
+    b_column_stride: columns,
+    packed,
+    k: columns,
+    n: rows,
+  });
+  return packed;
+}
