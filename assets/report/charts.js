@@ -1,6 +1,7 @@
 // Draws the charts of a report: one uPlot per element with `data-chart`, from the JSON in #report-data.
 (() => {
-  const { rows, charts, random, chosenUpdate } = JSON.parse(document.getElementById("report-data").textContent);
+  const data = document.getElementById("report-data").textContent;
+  const { rows, charts, random, chosenUpdate } = JSON.parse(data);
   const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const updates = rows.map((row) => row.update);
   const label = (key) => key.slice(key.indexOf("/") + 1).replaceAll("_", " ");
@@ -40,7 +41,8 @@
   }
 
   function draw(element, { keys, isRate }) {
-    const axis = { stroke: css("--quiet"), grid: { stroke: css("--line"), width: 1 }, ticks: { show: false } };
+    const grid = { stroke: css("--line"), width: 1 };
+    const axis = { stroke: css("--quiet"), grid, ticks: { show: false } };
     const options = {
       width: element.clientWidth,
       height: 200,

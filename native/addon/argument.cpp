@@ -2,18 +2,16 @@
 
 #include <cmath>
 
+#include "io/safetensors_header.h"
+
 namespace sightline {
 namespace {
 
 /** What a message says was received. */
 std::string describe(const Napi::Value& value) {
-  constexpr size_t longest = 80;
   switch (value.Type()) {
     case napi_undefined: return "nothing";
-    case napi_string: {
-      const std::string text = value.As<Napi::String>();
-      return text.size() <= longest ? "\"" + text + "\"" : concat("a string of ", text.size(), " bytes");
-    }
+    case napi_string: return quote_name(value.As<Napi::String>().Utf8Value());
     case napi_null:
     case napi_boolean:
     case napi_number: return value.ToString();

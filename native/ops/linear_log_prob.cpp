@@ -8,8 +8,8 @@
 namespace sightline::SIGHTLINE_ISA {
 namespace {
 
-/** Rows whose logits exist at a time: 4 MB of them, yet enough rows to make the product worth packing for. */
-int64_t rows_per_chunk(int64_t vocabulary) { return max(int64_t{16}, (int64_t{1} << 20) / vocabulary); }
+/** Rows whose logits exist at a time: 4 MB of them, yet enough rows to be worth a pass over all of the weight. */
+int64_t rows_per_chunk(int64_t vocabulary) { return max(int64_t{64}, (int64_t{1} << 20) / vocabulary); }
 
 /** logits (rows, V) = x weight^T */
 void compute_logits(ExecutionContext& context, const float* x, const float* packed_weight, int64_t rows, int64_t columns,

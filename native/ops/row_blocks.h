@@ -42,7 +42,7 @@ inline void for_element_blocks(ExecutionContext& context, int64_t count, const B
 /** Calls body(first, last) for ranges that cover [0, columns); small inputs stay in one. */
 template <class Body>
 inline void for_column_blocks(ExecutionContext& context, int64_t rows, int64_t columns, const Body& body) {
-  constexpr int64_t alignment = 16;  // floats of a cache line
+  constexpr int64_t alignment = 64;  // four cache lines: pieces of rows as short as one are slow to fetch
   const int64_t wanted = max(int64_t{1}, task_elements / max(int64_t{1}, rows));
   const int64_t block = (wanted + alignment - 1) / alignment * alignment;
   context.pool().parallel_for((columns + block - 1) / block, [&](int64_t task, int) {

@@ -17,38 +17,44 @@ int64_t most_likely(const float* logits, int64_t vocabulary) {
   return best;
 }
 
-/** An unsigned number that orders as the logit does. */
-uint64_t order_of(float logit) {
-  const float canonical = logit + 0.0f;  // makes -0 equal to 0
+/** The order of floats as that of unsigned integers, and back. */
+uint32_t order_of(float x) {
   uint32_t bits;
-  __builtin_memcpy(&bits, &canonical, sizeof(bits));
+  __builtin_memcpy(&bits, &x, sizeof(bits));
   return bits >> 31 ? ~bits : bits | 0x80000000u;
+}
+float float_at(uint32_t order) {
+  const uint32_t bits = order >> 31 ? order & 0x7fffffffu : ~order;
+  float x;
+  __builtin_memcpy(&x, &bits, sizeof(x));
+  return x;
 }
 
 /**
- * Zeroes the weights of all tokens but the most likely ones that together reach `amount` of measure(token), ties towards
- * the lower id. A search over the digits of `order_of`, highest first: the order itself is never needed.
+ * Zeroes the weights of all tokens but the most likely ones that together hold `amount`; measure(v, n) says what a
+ * vector of tokens holds. Ties are broken towards the lower id.
+ *
+ * Bisects for the highest logit at which the tokens at or above it hold enough. Sums run in one fixed order, in which more
+ * tokens never give less, rounded or not; so there is such a logit, and no need to sort.
  */
 template <class Measure>
 void keep_most_likely(const float* logits, float* weights, int64_t vocabulary, double amount, const Measure& measure) {
-  constexpr int digit_bits = 8, digits = 1 << digit_bits;
-  uint64_t threshold = 0;  // leading digits of the last order to keep
-  double above = 0.0;      // measure of the tokens over the threshold
-  for (int shift = 32 - digit_bits; shift >= 0; shift -= digit_bits) {
-    double held[digits] = {};
-    for (int64_t v = 0; v < vocabulary; ++v) {
-      const uint64_t order = order_of(logits[v]);
-      if (order >> (shift + digit_bits) == threshold) held[order >> shift & (digits - 1)] += measure(v);
-    }
-    uint64_t digit = digits - 1;
-    for (; digit > 0 && above + held[digit] < amount; --digit) above += held[digit];
-    threshold = threshold << digit_bits | digit;
+  const auto held_from = [&](float threshold) {
+    return sum_vectors(vocabulary, [&](int64_t v, auto n) {
+      return load(logits + v, n) >= broadcast(threshold) ? measure(v, n) : zero();
+    });
+  };
+  uint32_t enough = order_of(-__builtin_inff()), too_few = order_of(__builtin_inff());
+  while (too_few - enough > 1) {
+    const uint32_t middle = enough + (too_few - enough) / 2;
+    (held_from(float_at(middle)) >= amount ? enough : too_few) = middle;
   }
+  const float threshold = float_at(enough);
+  double held = held_from(float_at(too_few));
   for (int64_t v = 0; v < vocabulary; ++v) {
-    const uint64_t order = order_of(logits[v]);
-    if (order > threshold) continue;
-    if (order == threshold && above < amount)
-      above += measure(v);
+    if (logits[v] > threshold) continue;
+    if (logits[v] == threshold && held < amount)
+      held += measure(v, Part{1})[0];
     else
       weights[v] = 0.0f;
   }
@@ -93,11 +99,12 @@ int64_t sample_row(const SampleArgs& a, int64_t row, const float* logits, const 
   for_vectors(vocabulary, [&](int64_t v, auto n) { store(weights + v, exp(softmax.shifted(load(logits + v, n))), n); });
   const int64_t top_k = a.top_k[row];
   if (top_k > 0 && top_k < vocabulary)
-    keep_most_likely(logits, weights, vocabulary, static_cast<double>(top_k), [](int64_t) { return 1.0; });
+    keep_most_likely(logits, weights, vocabulary, static_cast<double>(top_k), [](int64_t, auto) { return broadcast(1.0f); });
   const double top_p = a.top_p[row];
-  if (top_p < 1.0)
-    keep_most_likely(logits, weights, vocabulary, top_p * total_weight(weights, vocabulary),
-                     [&](int64_t v) { return static_cast<double>(weights[v]); });
+  if (top_p < 1.0) {
+    const auto weight = [&](int64_t v, auto n) { return load(weights + v, n); };
+    keep_most_likely(logits, weights, vocabulary, top_p * sum_vectors(vocabulary, weight), weight);
+  }
   const auto bits = philox({static_cast<uint32_t>(a.steps[row]), 0, 0, 0}, {a.keys[2 * row], a.keys[2 * row + 1]});
   return draw(weights, vocabulary, uniform_from_bits(bits[0], bits[1]));
 }

@@ -3,7 +3,6 @@ import { type Command, InvalidArgumentError } from "commander";
 import { evaluateGreedy, evaluateReferences, evaluateSampled } from "../train/panels.js";
 import { findTask, taskNames } from "../train/tasks.js";
 import type { CliContext } from "./context.js";
-import { interruptible } from "./interrupt.js";
 import { formatScores } from "./score-table.js";
 
 interface EvalFlags {

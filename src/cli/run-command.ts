@@ -67,9 +67,9 @@ async function runCommand(
   const config = resolveConfig(source, set);
   requireAlgorithm(config, algorithm, source);
   const path = out ?? freeRunFolder(`runs/${basename(source).replace(/\.[^.]*$/, "")}-seed${config.seed}`);
+  RunFolder.requireFree(path);
   if (dryRun) {
     await context.checkModel(config.model);
-    RunFolder.requireFree(path);
     context.stdout.write(`# run folder: ${path}\n${stringifyYaml(config)}`);
     return 0;
   }
@@ -95,7 +95,7 @@ async function play(
 ): Promise<number> {
   try {
     const folder = openFolder();
-    const shown = relative("", folder.path);
+    const shown = shortPath(folder.path);
     const progress = createProgress(stdout);
     progress.message(`run folder: ${shown}`);
     const outcome = await interruptible(
@@ -107,11 +107,17 @@ async function play(
       stderr.write(`interrupted after update ${outcome.update}; to continue: ${command}\n`);
       return INTERRUPTED_EXIT_CODE;
     }
-    stdout.write(`${formatSummary(outcome.summary)}\nreport: ${relative("", folder.file("report.html"))}\n`);
+    stdout.write(`${formatSummary(outcome.summary)}\nreport: ${shortPath(folder.file("report.html"))}\n`);
     return 0;
   } finally {
     policy.dispose();
   }
+}
+
+/** A path as one would type it here: relative where it lies below the working directory. */
+function shortPath(path: string): string {
+  const short = relative("", path);
+  return short.startsWith("..") ? path : short;
 }
 
 function requireAlgorithm(config: RunConfig, algorithm: AlgorithmName, source: string): void {
@@ -141,7 +147,8 @@ function settingsHelp(algorithm: AlgorithmName): string {
     const fallback = value === undefined ? "" : ` Default: ${JSON.stringify(value)}.`;
     return `  ${path}\n      ${description} Takes ${accepts}.${fallback}`;
   });
-  return `\nSettings (--set, or in a file; --dry-run shows what a preset makes of them):\n${lines.join("\n")}`;
+  const head = "Settings (--set, or in a file; --dry-run shows what a preset makes of them):";
+  return `\n${head}\n${lines.join("\n")}`;
 }
 
 function collect(value: string, earlier: readonly string[]): string[] {

@@ -28,7 +28,7 @@ import type {
 import type { Policy, RespondOptions, Response } from "./policy.js";
 
 /** How the engine runs the model; the model itself comes from its folder. */
-export type VlmPolicyOptions = Omit<EngineOptions, "model">;
+export type VlmPolicyOptions = Omit<EngineOptions, "model" | "tokenBytes">;
 
 /** Prompt texts whose tokens are kept; tasks have one text, or one per state of a formula. */
 const PROMPT_CACHE_SIZE = 256;
@@ -72,7 +72,7 @@ export class VlmPolicy implements Policy {
     const engine = await Engine.create({
       ...options,
       model: checkpoint.spec,
-      tokenBytes: [...checkpoint.tokenizer.tokenBytes()],
+      tokenBytes: checkpoint.tokenizer.tokenBytes(),
     });
     return new VlmPolicy(checkpoint, engine);
   }

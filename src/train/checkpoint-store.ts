@@ -26,8 +26,8 @@ export interface RunState<State> {
 const STATE_FILE = "state.json";
 
 /**
- * A folder of checkpoints `update-000012`, and two links into it: `last`, which a run resumes from, and `best`,
- * the weights that did best so far.
+ * A folder of checkpoints `update-000012`, and two links into it: `last`, which a run resumes from, and
+ * `best`, the weights that did best so far.
  *
  * A checkpoint is written under another name, flushed to disk, and renamed; then `last` moves in one step. So
  * `last` always leads to a whole checkpoint. `best` follows what the state of `last` says, and is put right

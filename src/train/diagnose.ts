@@ -1,6 +1,11 @@
 /** What `sightline doctor` looks at: everything a run needs from this machine and this installation. */
-import { freemem } from "node:os";
-import { checkModel } from "./load-policy.js";
+import { availableParallelism, freemem } from "node:os";
+import { readCheckpoint } from "../models/checkpoint.js";
+import { loadAddon } from "../native/addon.js";
+import { Engine } from "../native/engine.js";
+import { SightlineError } from "../native/errors.js";
+import type { CpuPath } from "../native/types.js";
+import { checkModel, modelFolder } from "./load-policy.js";
 import { systemInfo } from "./system-info.js";
 
 export interface Finding {
@@ -11,12 +16,16 @@ export interface Finding {
   readonly remedy?: string;
 }
 
+/** The model that ships and that the default run starts from. */
+const MODEL = "tiny-vlm";
+
 /** The oldest Node.js that the package runs on: `engines` in package.json. */
 const OLDEST_NODE = [20, 17] as const;
 
 /** Looks at everything, whatever is missing. */
 export async function diagnose(): Promise<Finding[]> {
   const { sightline, node, platform, cpu, cores, memoryGb } = systemInfo();
+  const nativeModule = nativeModuleFinding();
   const freeGb = (freemem() / 2 ** 30).toFixed(1);
   return [
     { name: "sightline", value: sightline },
@@ -24,7 +33,20 @@ export async function diagnose(): Promise<Finding[]> {
     { name: "platform", value: platform },
     { name: "processor", value: `${cpu}, ${cores} cores` },
     { name: "memory", value: `${memoryGb} GB, ${freeGb} GB free` },
-    await modelFinding("tiny-vlm"),
+    { name: "threads", value: `${availableParallelism()}, unless the setting threads says otherwise` },
+    nativeModule,
+    // Without the module there is nothing to ask.
+    ...(nativeModule.remedy === undefined
+      ? [await attempt("instructions", describeCpuPaths, "build the native module on this machine")]
+      : []),
+    await attempt(
+      `model ${MODEL}`,
+      async () => {
+        await checkModel({ checkpoint: MODEL, weights: "trained" });
+        return "complete";
+      },
+      "install the package again",
+    ),
   ];
 }
 
@@ -39,11 +61,35 @@ function nodeFinding(version: string): Finding {
   };
 }
 
-async function modelFinding(name: string): Promise<Finding> {
+function nativeModuleFinding(): Finding {
   try {
-    await checkModel({ checkpoint: name, weights: "trained" });
-    return { name: `model ${name}`, value: "complete" };
+    return { name: "native module", value: loadAddon().file };
   } catch (error) {
-    return { name: `model ${name}`, value: (error as Error).message, remedy: "install the package again" };
+    const [problem, ...details] = (error as Error).message.split("\n");
+    return { name: "native module", value: problem!, remedy: details.join("\n").trim() };
+  }
+}
+
+/** The instruction-set paths that an engine can be built for, by building one for each. */
+async function describeCpuPaths(): Promise<string> {
+  const { spec: model } = await readCheckpoint(modelFolder(MODEL));
+  const paths: CpuPath[] = [];
+  for (const cpu of ["avx512", "avx2", "portable"] as const) {
+    try {
+      (await Engine.create({ model, cpu, threads: 1 })).dispose();
+      paths.push(cpu);
+    } catch (error) {
+      if (!(error instanceof SightlineError && error.code === "UNSUPPORTED")) throw error;
+    }
+  }
+  const chosen = process.env.SIGHTLINE_CPU ?? paths[0];
+  return `${chosen}, of ${paths.join(", ")}`;
+}
+
+async function attempt(name: string, describe: () => Promise<string>, remedy: string): Promise<Finding> {
+  try {
+    return { name, value: await describe() };
+  } catch (error) {
+    return { name, value: (error as Error).message, remedy };
   }
 }

@@ -63,7 +63,7 @@ export interface EvaluateOptions<Info = unknown> {
   readonly episodes: number;
   /** Unsigned 32-bit integer that fixes the panel. Its numbers never meet those of training. */
   readonly seed: number;
-  /** Episodes played at the same time, >= 1; default 32. The result does not depend on it. */
+  /** Episodes played at the same time, >= 1; default 64. The result does not depend on it. */
   readonly concurrency?: number;
   /** Number of episodes to keep as transcripts; default 0. */
   readonly transcripts?: number;
@@ -95,7 +95,7 @@ interface Judged {
  *   signal's reason when aborted
  */
 export async function evaluate<Info>(options: EvaluateOptions<Info>): Promise<Evaluation> {
-  const { episodes, concurrency = 32 } = options;
+  const { episodes, concurrency = 64 } = options;
   requirePositiveInteger("episodes", episodes);
   requirePositiveInteger("concurrency", concurrency);
   const played: PlayedEpisode[] = new Array(episodes);

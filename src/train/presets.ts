@@ -26,6 +26,8 @@ export function numberLineSft(): SftRunConfig {
     task: "number-line",
     model: { checkpoint: "tiny-vlm", weights: "fresh" },
     sft: { steps: 500, errorRate: 0.55 },
+    // Fresh weights write on to the limit of every response: the panel before training is the costly part.
+    evaluation: { episodes: 100 },
   };
   return parseConfig(config, "preset number-line-sft") as SftRunConfig;
 }

@@ -24,7 +24,7 @@ export interface Progress {
 /** Shows nothing. */
 export const silentProgress: Progress = { begin() {}, update() {}, message() {}, end() {} };
 
-/** A bar on a terminal, plain lines on anything else. */
+/** A bar on a terminal; on anything else a plain line per update, or per so many that 100 lines do. */
 export function createProgress(stream: Writable & { isTTY?: boolean }): Progress {
   return stream.isTTY === true ? new ProgressBar(stream) : new ProgressLines(stream);
 }
@@ -46,6 +46,9 @@ class Pace {
   }
 }
 
+/** Most lines that a run writes where there is no terminal. */
+const MAX_LINES = 100;
+
 class ProgressLines implements Progress {
   readonly #stream: Writable;
   #total = 0;
@@ -64,9 +67,10 @@ class ProgressLines implements Progress {
     const width = String(this.#total).length;
     const position = `${String(update.update).padStart(width)}/${this.#total}`;
     const left = this.#pace.add(update);
-    this.message(
-      `update ${position}  ${formatHeadline(update.headline)}  ${formatDuration(update.seconds)}  at most ${left} left`,
-    );
+    const every = Math.ceil(this.#total / MAX_LINES);
+    if (update.update % every !== 0 && update.update !== this.#total) return;
+    const metrics = formatHeadline(update.headline);
+    this.message(`update ${position}  ${metrics}  ${formatDuration(update.seconds)}  at most ${left} left`);
   }
 
   message(text: string): void {

@@ -40,7 +40,7 @@ export async function saveTranscripts(folder: string, transcripts: readonly Tran
   }
 }
 
-/** Reads what `saveTranscripts` wrote, with each frame as a `data:` address; none if the folder is missing. */
+/** Reads what `saveTranscripts` wrote, each frame as a `data:` address; none if the folder is missing. */
 export async function loadRecordedEpisodes(folder: string): Promise<RecordedEpisode[]> {
   if (!existsSync(folder)) return [];
   const names = (await readdir(folder)).sort();

@@ -58,7 +58,12 @@ weights after update ${chosenUpdate} kept</p>
 <p class="headline">Success <strong>${percent(before.successRate)}</strong> before training,
 <strong>${percent(after.successRate)}</strong> after</p>
 <p class="quiet">${after.episodes} held-out episodes, sampled as in training;
-random play ${percent(summary.random)}${summary.optimal === null ? "" : `, optimal play ${percent(summary.optimal)}`}</p>`;
+random play ${percent(summary.random)}${
+    summary.optimal === null
+      ? ""
+      : `,
+optimal play ${percent(summary.optimal)}`
+  }</p>`;
 }
 
 function renderScores({ summary }: ReportData): string {

@@ -13,8 +13,8 @@ type Plain = Record<string, unknown>;
  * by overrides in the order given.
  *
  * @param source a preset's name, or the path of a .yaml, .yml or .json file
- * @param overrides `path=value` each, e.g. `ppo.updates=5`; the value is YAML. `null` takes a setting away, so
- *   that its default applies
+ * @param overrides `path=value` each, e.g. `ppo.updates=5`; the value is YAML. `null` takes a setting away,
+ *   so that its default applies
  * @throws ConfigError with every issue: an unknown preset or file, an override that cannot be read, that is
  *   repeated or takes away what is not there, and all that `parseConfig` finds
  */

@@ -112,7 +112,7 @@ export class RunFolder {
     if (existsSync(folder.file("summary.json"))) {
       throw new RunFolderError(
         "RUN_FINISHED",
-        `run folder ${path}: its run is finished, there is nothing to resume; see summary.json and report.html`,
+        `run folder ${path}: its run is finished, nothing is left to resume; see its summary.json and report.html`,
       );
     }
     try {

@@ -1,7 +1,7 @@
 /**
  * One run of any algorithm: it drives the algorithm's generator and owns all around it (metrics, checkpoints,
- * the stop rule, evaluation before and after, the summary and the report). Nothing in a run's results depends on
- * the clock, so an interrupted run that is resumed ends with the same bytes as one that was not.
+ * the stop rule, evaluation before and after, the summary and the report). Nothing in a run's results depends
+ * on the clock, so an interrupted run that is resumed ends with the same bytes as one that was not.
  */
 import type { Environment } from "../../envs/env.js";
 import { deriveKey, stream } from "../random.js";
@@ -31,9 +31,9 @@ export interface AlgorithmUpdate<State> {
 }
 
 /**
- * Trains the run's policy, one yield per update. Starts at the beginning or after the update whose state is given;
- * ends when its updates are used up. When the signal is aborted it may finish the update it is in, or throw the
- * signal's reason.
+ * Trains the run's policy, one yield per update. Starts at the beginning or after the update whose state is
+ * given; ends when its updates are used up. When the signal is aborted it may finish the update it is in, or
+ * throw the signal's reason.
  */
 export type Algorithm<State> = (
   resume: State | undefined,

@@ -1,7 +1,7 @@
 /**
- * Which weights a run keeps and when it ends. The rollout of update j + 1 is played by the weights that update
- * j left, so it measures them at no cost; and since success can collapse within an update once nearly all
- * advantages are noise, the best weights so far are kept rather than the last.
+ * Which weights a run keeps and when it ends. The rollout of update j + 1 is played by the weights that
+ * update j left, so it measures them at no cost; and since success can collapse within an update once nearly
+ * all advantages are noise, the best weights so far are kept rather than the last.
  */
 import type { Rollout } from "../rollout/trajectory.js";
 

@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Writable } from "node:stream";
-import { beforeEach, describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test, vi } from "vitest";
 import { parse as parseYaml } from "yaml";
 import type { CliContext } from "../../src/cli/context.js";
 import { runCli } from "../../src/cli/program.js";
@@ -358,5 +358,21 @@ describe("sightline eval", () => {
     const { exitCode, stderr } = await cli(["eval", "missing"]);
     expect(exitCode).toBe(2);
     expect(stderr).toBe("error: missing: expected a model folder\n");
+  });
+});
+
+describe("sightline doctor", () => {
+  test("shows what there is, and says what is missing and what to do about it", async () => {
+    vi.stubEnv("SIGHTLINE_ADDON", join(folder, "absent.node"));
+    const { exitCode, stdout } = await cli(["doctor"]);
+    vi.unstubAllEnvs();
+    expect(exitCode).toBe(1);
+    expect(stdout).toMatch(/^node +v\d+/m);
+    expect(stdout).toMatch(/^processor +.*, \d+ cores$/m);
+    expect(stdout).toMatch(/^threads +\d+/m);
+    expect(stdout).toMatch(
+      /^native module +the native module cannot be loaded\n {2}-> looked for: .*absent\.node/m,
+    );
+    expect(stdout).toMatch(/^[12] to put right$/m);
   });
 });

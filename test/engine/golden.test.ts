@@ -11,10 +11,11 @@ import { readSafetensors } from "../golden/safetensors.js";
  * The engine against an independent implementation in PyTorch (test/golden/make_tiny_vlm.py): log-probs,
  * entropies, values, and the gradient of a loss over all of them for every parameter.
  *
- * Tolerance of a tensor: four times the largest error that PyTorch itself makes on it in float32, against
- * float64, because another order of the same float32 sums errs by a similar amount but not by the same; and
- * eight units in the last place (2^-20) of its largest element, for tensors on which PyTorch happened to be
- * nearly exact.
+ * Tolerance: four times the largest error that PyTorch itself makes on the tensor in float32, against float64,
+ * because another order of the same float32 sums errs by a similar amount but not by the same; and two units in
+ * the last place (2^-22) of the largest element, for tensors on which PyTorch happened to be nearly exact. For
+ * gradients that is the largest of all parameters: those of the vision attention's key biases are zero, since
+ * softmax ignores what all scores share, and what is left of them is the rounding of terms that cancelled.
  */
 interface GoldenCase {
   spec: ModelSpec;
@@ -26,6 +27,10 @@ interface GoldenCase {
 const folder = new URL("../golden/tiny-vlm/", import.meta.url);
 const golden: GoldenCase = JSON.parse(readFileSync(new URL("case.json", folder), "utf8"));
 const expected = readSafetensors(new URL("expected.safetensors", folder));
+
+const largestMagnitude = (values: Float32Array | Float64Array) => Math.max(...values.map(Math.abs));
+const gradientNames = [...expected.keys()].filter((name) => name.startsWith("gradient."));
+const largestGradient = Math.max(...gradientNames.map((name) => largestMagnitude(expected.get(name)!)));
 
 const { channels, imageSize } = golden.spec.vision;
 const images = [0, 1].map((index) => {
@@ -42,9 +47,9 @@ function expectClose(name: string, received: ArrayLike<number>): void {
   const reference = expected.get(name)!;
   expect(received.length, name).toBe(reference.length);
   const error = Math.max(...reference.map((value, i) => Math.abs(received[i]! - value)));
-  const largest = Math.max(...reference.map(Math.abs));
-  const allowed = 4 * golden.float32Errors[name]! + 2 ** -20 * largest;
-  expect(error, `${name}: largest element ${largest}, error ${error}`).toBeLessThanOrEqual(allowed);
+  const largest = name.startsWith("gradient.") ? largestGradient : largestMagnitude(reference);
+  const allowed = 4 * golden.float32Errors[name]! + 2 ** -22 * largest;
+  expect(error, name).toBeLessThanOrEqual(allowed);
 }
 
 describe.each([
@@ -95,8 +100,7 @@ describe.each([
     const moments = readSafetensors(optimizer);
 
     const parameters = engine.parameters().map(({ name }) => name);
-    const gradients = [...expected.keys()].filter((name) => name.startsWith("gradient."));
-    expect(parameters.map((name) => `gradient.${name}`).sort()).toEqual(gradients.sort());
+    expect(parameters.map((name) => `gradient.${name}`).sort()).toEqual(gradientNames.toSorted());
     for (const name of parameters) expectClose(`gradient.${name}`, moments.get(`${name}.first_moment`)!);
   });
 });

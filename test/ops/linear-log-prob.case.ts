@@ -108,7 +108,7 @@ const shapes: Shape[] = [
   { rows: 33, columns: 65, vocabulary: 300, temperature: 1 },
   { rows: 9, columns: 12, vocabulary: 129, temperature: 1, bare: true },
   // Two chunks of logits.
-  { rows: 19, columns: 3, vocabulary: 65_537, temperature: 0.7 },
+  { rows: 17, columns: 2, vocabulary: 65_537, temperature: 0.7 },
 ];
 
 export const linearLogProbCases: Conformance[] = shapes.flatMap((shape) => {
@@ -160,6 +160,7 @@ export const linearLogProbCases: Conformance[] = shapes.flatMap((shape) => {
       bind: (args, backend) => ({ ...args, packed_weight: pack(args, backend) }),
       reference: logProbsBackward,
       outputs: { dx: "gradient", ...(!bare && { dweight: "gradient" }) },
+      // Differences take a hundred forward passes, so they are left out where one is slow.
       ...(!bare &&
         vocabulary < 1000 && {
           derivative: derivativeOf<Backward, Inputs>({

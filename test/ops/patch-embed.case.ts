@@ -116,6 +116,7 @@ export const patchEmbedCases: Conformance[] = shapes.flatMap((sizes) => {
       }),
       reference: embedBackward,
       outputs: { dweight: "gradient", dbias: "gradient", dposition: "gradient" },
+      // Differences take a hundred forward passes, so they are left out where one is slow.
       ...(images * pixelCount < 10_000 && {
         derivative: derivativeOf<Backward, Inputs>({
           inputs: ({ pixels }) => ({

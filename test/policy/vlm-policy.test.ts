@@ -65,7 +65,7 @@ async function logProbsOf(policy: VlmPolicy, sequences: readonly Sequence[]): Pr
 async function train(policy: VlmPolicy, sequences: readonly Sequence[]): Promise<void> {
   const scores = await policy.score(sequences);
   await policy.backward(scores, { logProbs: new Float32Array(scores.logProbs.length).fill(-1) });
-  await policy.step({ groups: [{ components: ["vision", "projector", "decoder"], learningRate: 1e-3 }] });
+  await policy.step({ groups: [{ components: ["vision", "projector", "decoder"], learningRate: 1e-2 }] });
 }
 
 describe("encode", () => {

@@ -113,9 +113,10 @@ export class ArrowPolicy implements CheckpointedPolicy {
         ? Number(this.weight >= 0)
         : Number(new Random(options.randomKey).uniform() < Math.exp(right));
     const rightAction = prompt.tokens[0]!;
+    const action = token === RIGHT ? rightAction : 1 - rightAction;
     return {
       tokens: Int32Array.of(token),
-      text: `{"thoughts": "<script>", "action": "${this.#oracle.labels[token === RIGHT ? rightAction : 1 - rightAction]}"}`,
+      text: `{"thoughts": "<script>", "action": "${this.#oracle.labels[action]}"}`,
       logProbs: Float32Array.of(this.#logProb(token, temperature === 0 ? 1 : temperature)),
       value: 0,
       finishReason: "end",

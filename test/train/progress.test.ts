@@ -34,7 +34,17 @@ describe("createProgress", () => {
     ]);
   });
 
-  test("draws a bar with count, metrics and time left on a terminal, and messages on lines of their own", () => {
+  test("writes at most 100 lines, the last update's among them", () => {
+    const stream = sink(false);
+    const progress = createProgress(stream);
+    progress.begin(0, 501);
+    for (let update = 1; update <= 501; update++) progress.update({ update, headline: {}, seconds: 1 });
+    const positions = stream.text().match(/\d+\/501/g)!;
+    expect(positions).toHaveLength(84);
+    expect([positions[0], positions.at(-1)]).toEqual(["6/501", "501/501"]);
+  });
+
+  test("draws a bar on a terminal, with metrics and time left, and messages on lines of their own", () => {
     const stream = sink(true);
     const progress = createProgress(stream);
     progress.begin(3, 10);

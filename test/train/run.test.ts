@@ -109,7 +109,7 @@ describe("run", () => {
     expect(policy.weight).toBe(-50);
   });
 
-  test("reports each update with the metrics worth showing, and ends the display even after a failure", async () => {
+  test("reports the metrics worth showing of each update, and ends the display after a failure too", async () => {
     const updates: ProgressUpdate[] = [];
     const events: string[] = [];
     const progress: Progress = {

@@ -17,7 +17,7 @@ function rollout(successes: number, episodes = 10): Rollout {
   };
 }
 
-/** The states after rollouts with these successes of 10; rollout j + 1 measures the weights after update j. */
+/** The states after rollouts with these successes of 10. */
 function follow(successes: number[], isSaved = (_update: number) => true): StopState[] {
   const states: StopState[] = [];
   for (const [measured, count] of successes.entries()) {

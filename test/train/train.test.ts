@@ -100,7 +100,7 @@ describe("train with PPO", () => {
     expect(Object.keys(timing[0]!)).toEqual(["update", "seconds", "elapsedSeconds"]);
   });
 
-  // The evaluation before takes 160 answers, each of the 16 updates about 66, then come selection and evaluation.
+  // The evaluation before takes 160 answers, each update about 66; then come selection and evaluation.
   test.each([20, 100, 170, 230, 300, 700, 1210, 1240, 1400])(
     "ends with the same bytes after an interruption at answer %i",
     async (answers) => {

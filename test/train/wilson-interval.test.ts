@@ -24,7 +24,7 @@ describe("wilsonInterval", () => {
     expect(mirroredUpper).toBeCloseTo(1 - lower, 12);
   });
 
-  test("ends exactly at 0 and 1 where nothing or everything succeeded, and knows nothing without trials", () => {
+  test("ends exactly at 0 and 1 where nothing or all succeeded, and knows nothing without trials", () => {
     expect(wilsonInterval(0, 300)[0]).toBe(0);
     expect(wilsonInterval(300, 300)[1]).toBe(1);
     expect(wilsonInterval(0, 0)).toEqual([0, 1]);

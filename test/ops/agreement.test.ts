@@ -1,0 +1,101 @@
+/** Ops that promise the bits of one another: what makes a sampled log-prob equal the one that training computes. */
+import { describe, expect, test } from "vitest";
+import { deriveKey, Random } from "../../src/random.js";
+import { expectSame } from "./conformance.js";
+import { integers, normals, unwritten } from "./inputs.js";
+import { newPages, pageTokens } from "./kv-pages.js";
+import { backends, packTransposed } from "./native-ops.js";
+
+describe.each(backends.map((backend) => [backend.name, backend] as const))("on %s", (_name, backend) => {
+  test("sample reports the log-probs that linear_log_prob computes", () => {
+    const random = new Random(deriveKey(1));
+    const [rows, columns, vocabulary] = [40, 65, 1031];
+    const temperature = Math.fround(0.7);
+    const x = normals(random, rows * columns);
+    const packed_b = packTransposed(backend, normals(random, vocabulary * columns), vocabulary, columns);
+
+    const tokens = new Int32Array(rows);
+    const sampled = unwritten(rows);
+    // One row at a time, as they would arrive in decoding.
+    for (let row = 0; row < rows; row++) {
+      const logits = unwritten(vocabulary);
+      backend.run("matmul", {
+        ...{ a: x.subarray(row * columns), a_row_stride: columns, a_column_stride: 1 },
+        ...{ b: null, b_row_stride: 0, b_column_stride: 0, packed_b },
+        ...{ c: logits, c_row_stride: vocabulary, bias: null, addend: null, addend_row_stride: 0 },
+        ...{ m: 1, n: vocabulary, k: columns, alpha: 1, accumulate: false },
+      });
+      backend.run("sample", {
+        logits,
+        temperatures: Float32Array.of(temperature),
+        top_k: Int32Array.of(row % 2 ? 0 : 9),
+        top_p: Float32Array.of(row % 3 ? 1 : 0.8),
+        keys: Uint32Array.of(random.uint32(), random.uint32()),
+        steps: Int32Array.of(row),
+        tokens: tokens.subarray(row, row + 1),
+        log_probs: sampled.subarray(row, row + 1),
+        rows: 1,
+        vocabulary,
+      });
+    }
+    const log_probs = unwritten(rows);
+    backend.run(
+      "linear_log_prob",
+      {
+        ...{ x, packed_weight: packed_b, targets: tokens, log_probs, entropies: unwritten(rows) },
+        ...{ rows, columns, vocabulary, inverse_temperature: Math.fround(1 / temperature) },
+      },
+      2,
+    );
+    expectSame("log_probs", sampled, log_probs);
+    expect(new Set(tokens).size).toBeGreaterThan(rows / 2);
+  });
+
+  test.each([
+    [4, 2, 8],
+    [3, 1, 12],
+    [2, 2, 72],
+  ])(
+    "attention_decode computes the rows of attention, %i heads over %i of %i",
+    (heads, kv_heads, head_size) => {
+      const random = new Random(deriveKey(2));
+      const rows = 150;
+      const stride = (heads + 2 * kv_heads) * head_size;
+      const sizes = { heads, kv_heads, head_size };
+      const scale = Math.fround(1 / Math.sqrt(head_size));
+      const qkv = normals(random, rows * stride);
+      const expected = unwritten(rows * heads * head_size);
+      const segments = Int32Array.of(0, rows, -1);
+      const log_sum_exp = unwritten(rows * heads);
+      const batch = { qkv, segments, out: expected, log_sum_exp, segment_count: 1, scale, causal: true };
+      backend.run("attention", { ...batch, ...sizes }, 2);
+
+      const layout = { kv_heads, head_size, layer_offset: 16 };
+      const pages = newPages(layout, rows);
+      const slots = Int32Array.from({ length: rows }, (_, row) => row % pageTokens);
+      const pageOfRow = Array.from(slots, (_, row) => pages[Math.floor(row / pageTokens)]!);
+      backend.run("kv_write", { qkv, pages: pageOfRow, slots, rows, heads, ...layout }, 2);
+
+      // Every row, in one batch of rows in no particular order: all of them share the pages of the one sequence.
+      const order = integers(random, rows, rows);
+      const decoded = unwritten(rows * heads * head_size);
+      backend.run(
+        "attention_decode",
+        {
+          qkv: Float32Array.from({ length: rows * stride }, (_, i) => {
+            return qkv[order[Math.floor(i / stride)]! * stride + (i % stride)]!;
+          }),
+          pages: Array.from(order, () => pages).flat(),
+          lengths: order.map((row) => row + 1),
+          out: decoded,
+          ...{ rows, max_pages: pages.length, scale, heads, ...layout },
+        },
+        2,
+      );
+      const size = heads * head_size;
+      order.forEach((row, i) => {
+        expectSame(`row ${row}`, decoded, expected, { whole: row * size, part: i * size, length: size });
+      });
+    },
+  );
+});

@@ -1,0 +1,71 @@
+import { describe, expect, test } from "vitest";
+import { deriveKey, Random } from "../../src/random.js";
+import { normals, unwritten } from "./inputs.js";
+import { backends } from "./native-ops.js";
+
+const smallestNormal = 2 ** -126;
+const subnormals = (values: Float32Array) => values.filter((x) => x !== 0 && Math.abs(x) < smallestNormal);
+
+describe.each(backends.map((backend) => [backend.name, backend] as const))("on %s", (_name, backend) => {
+  test("moments of a parameter without gradient decay to zero, not to subnormal numbers", () => {
+    const count = 20;
+    const first_moment = normals(new Random(deriveKey(3)), count, 1e-36);
+    const second_moment = first_moment.map((m) => Math.abs(m));
+    const args = {
+      ...{
+        parameter: new Float32Array(count),
+        gradient: new Float32Array(count),
+        first_moment,
+        second_moment,
+      },
+      ...{ count, learning_rate: 1e-3, beta1: 0.9, beta2: 0.9, epsilon: 1e-8, weight_decay: 0 },
+      ...{ gradient_scale: 1, bias_correction1: 1, bias_correction2: 1 },
+    };
+    for (let step = 0; step < 100; step++) {
+      backend.run("adamw", args);
+      expect([...subnormals(first_moment), ...subnormals(second_moment)]).toEqual([]);
+    }
+    expect([...first_moment, ...second_moment].every((x) => x === 0)).toBe(true);
+  });
+
+  test("activations saturate without overflow far from zero", () => {
+    const x = Float32Array.of(-1e4, -100, -20, 20, 100, 1e4);
+    const y = unwritten(6);
+    backend.run("gelu", { x, y, count: 6 });
+    expect([...y].map((v) => v + 0)).toEqual([0, 0, 0, 20, 100, 1e4]);
+    const dx = unwritten(6);
+    backend.run("gelu_backward", { dy: new Float32Array(6).fill(1), x, dx, count: 6 });
+    expect([...dx].map((v) => v + 0)).toEqual([0, 0, 0, 1, 1, 1]);
+
+    const gate_up = Float32Array.of(-1e4, -200, 200, 1e4, 1, 1, 1, 1);
+    const silu = unwritten(4);
+    backend.run("swiglu", { gate_up, y: silu, rows: 1, width: 4 });
+    expect([...silu].map((v) => v + 0)).toEqual([0, 0, 200, 1e4]);
+    const dgate_up = unwritten(8);
+    backend.run("swiglu_backward", { dy: new Float32Array(4).fill(1), gate_up, dgate_up, rows: 1, width: 4 });
+    expect([...dgate_up].map((v) => v + 0)).toEqual([0, 0, 1, 1, 0, 0, 200, 1e4]);
+  });
+
+  test("a distribution with all its weight on one token has entropy zero and finite gradients", () => {
+    const [columns, vocabulary] = [1, 40];
+    const weight = Float32Array.from({ length: vocabulary }, (_, v) => (v === 7 ? 1000 : -v));
+    const packed_weight = unwritten(backend.packedSize(columns, vocabulary));
+    const pack = { b: weight, b_row_stride: 1, b_column_stride: 1, packed: packed_weight };
+    backend.run("pack_matrix", { ...pack, k: columns, n: vocabulary });
+    const shape = { rows: 2, columns, vocabulary, inverse_temperature: 5 };
+    const shared = { x: Float32Array.of(1, 1), packed_weight, targets: Int32Array.of(7, 3), ...shape };
+    const log_probs = unwritten(2);
+    const entropies = unwritten(2);
+    backend.run("linear_log_prob", { ...shared, log_probs, entropies });
+    expect([...entropies].map((v) => v + 0)).toEqual([0, 0]);
+    expect([...log_probs].map((v) => v + 0)).toEqual([0, -5015]);
+
+    const gradients = { dx: unwritten(2), dweight: new Float32Array(vocabulary) };
+    const cotangents = { dlog_probs: Float32Array.of(1, 1), dentropies: Float32Array.of(1, 1) };
+    backend.run("linear_log_prob_backward", { ...shared, weight, ...cotangents, ...gradients });
+    // The certain token gets no gradient; the impossible one is worth (weight[3] - weight[7]) / temperature.
+    expect([...gradients.dx].map((v) => v + 0)).toEqual([0, 5 * (-3 - 1000)]);
+    expect(gradients.dweight.every(Number.isFinite)).toBe(true);
+    expect(subnormals(gradients.dweight).length).toBe(0);
+  });
+});
