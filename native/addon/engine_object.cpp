@@ -67,7 +67,7 @@ EngineObject::EngineObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<En
 }
 
 EngineObject::~EngineObject() {
-  if (!queue_) return;  // the environment has ended, or the constructor threw
+  if (!queue_) return;  // the environment has ended before this object
   napi_remove_env_cleanup_hook(Env(), run_cleanup_hook, this);
   end();
 }

@@ -69,7 +69,11 @@ void linear_log_prob(ExecutionContext& context, const LinearLogProbArgs& a) {
 
 void linear_log_prob_backward(ExecutionContext& context, const LinearLogProbBackwardArgs& a) {
   const int64_t vocabulary = a.vocabulary, columns = a.columns, chunk = min(a.rows, rows_per_chunk(vocabulary));
-  float* logits = context.op_scratch(chunk * vocabulary);
+  const int64_t packed_size = matmul_packed_size(this_isa, vocabulary, columns);
+  float* packed_b = context.op_scratch(packed_size + chunk * vocabulary);
+  float* logits = packed_b + packed_size;
+  // The weight is B of one product per chunk: packed here, once.
+  pack_matrix(context, {a.weight, columns, 1, packed_b, vocabulary, columns});
   for (int64_t first = 0; first < a.rows; first += chunk) {
     const int64_t rows = min(chunk, a.rows - first);
     const float* x = a.x + first * columns;
@@ -84,10 +88,10 @@ void linear_log_prob_backward(ExecutionContext& context, const LinearLogProbBack
     matmul(context, {.a = logits,
                      .a_row_stride = vocabulary,
                      .a_column_stride = 1,
-                     .b = a.weight,
-                     .b_row_stride = columns,
-                     .b_column_stride = 1,
-                     .packed_b = nullptr,
+                     .b = nullptr,
+                     .b_row_stride = 0,
+                     .b_column_stride = 0,
+                     .packed_b = packed_b,
                      .c = a.dx + first * columns,
                      .c_row_stride = columns,
                      .bias = nullptr,

@@ -9,15 +9,12 @@ namespace {
 // The kernel keeps tile_rows x panel_width of C in registers: 24 of 32 on AVX-512, 12 of 16 elsewhere.
 #if defined(SIGHTLINE_AVX512)
 constexpr int tile_rows = 12;
-constexpr Isa isa = Isa::avx512;
 #elif defined(SIGHTLINE_AVX2)
 constexpr int tile_rows = 6;
-constexpr Isa isa = Isa::avx2;
 #else
 constexpr int tile_rows = 3;
-constexpr Isa isa = Isa::portable;
 #endif
-constexpr int panel_width = static_cast<int>(matmul_panel_width(isa));
+constexpr int panel_width = static_cast<int>(matmul_panel_width(this_isa));
 constexpr int panel_vectors = panel_width / lanes;
 constexpr int64_t depth_block = matmul_depth_block;
 // Rows of A packed at a time: 120 x 512 floats fill a quarter of a 1 MB L2 cache.
@@ -235,7 +232,7 @@ void matmul(ExecutionContext& context, const MatmulArgs& args) {
   if (args.m == 0 || args.n == 0) return;
   const float* packed_b = args.packed_b;
   if (!packed_b) {
-    float* packed = context.shared_scratch(matmul_packed_size(isa, args.k, args.n));
+    float* packed = context.shared_scratch(matmul_packed_size(this_isa, args.k, args.n));
     pack_matrix(context, {args.b, args.b_row_stride, args.b_column_stride, packed, args.k, args.n});
     packed_b = packed;
   }

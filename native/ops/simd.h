@@ -6,11 +6,16 @@
 #include <cstdint>
 #include <cstring>
 
+#include "core/isa.h"
+
 #if defined(SIGHTLINE_AVX512) || defined(SIGHTLINE_AVX2)
 #include <immintrin.h>
 #endif
 
 namespace sightline::SIGHTLINE_ISA {
+
+/** The path being compiled. */
+inline constexpr Isa this_isa = Isa::SIGHTLINE_ISA;
 
 #if defined(SIGHTLINE_AVX512)
 inline constexpr int lanes = 16;
