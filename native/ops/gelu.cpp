@@ -10,10 +10,9 @@ namespace {
 constexpr float sqrt_2_over_pi = 0.7978845608f;
 constexpr float cubic = 0.044715f;
 
-/** (1 + tanh u) / 2 = 1 / (1 + exp(-2 u)), which costs one exponential and keeps its accuracy where tanh u is near -1. */
-inline Vec half_one_plus_tanh(Vec x) {
-  const Vec minus_2u = broadcast(-2.0f * sqrt_2_over_pi) * fma(broadcast(cubic) * x * x, x, x);
-  return broadcast(1.0f) / (broadcast(1.0f) + exp(minus_2u));
+/** exp(-2 u), from which (1 + tanh u) / 2 = 1 / (1 + exp(-2 u)) keeps its accuracy where tanh u is near -1. */
+inline Vec exp_minus_2u(Vec x) {
+  return exp(broadcast(-2.0f * sqrt_2_over_pi) * fma(broadcast(cubic) * x * x, x, x));
 }
 
 }  // namespace
@@ -24,7 +23,7 @@ void gelu(ExecutionContext& context, const GeluArgs& a) {
     float* y = a.y + block.first;
     for_vectors(block.last - block.first, [&](int64_t i, auto n) {
       const Vec v = load(x + i, n);
-      store(y + i, v * half_one_plus_tanh(v), n);
+      store(y + i, v / (broadcast(1.0f) + exp_minus_2u(v)), n);
     });
   });
 }
@@ -36,10 +35,13 @@ void gelu_backward(ExecutionContext& context, const GeluBackwardArgs& a) {
     float* dx = a.dx + block.first;
     for_vectors(block.last - block.first, [&](int64_t i, auto n) {
       const Vec v = load(x + i, n);
-      const Vec s = half_one_plus_tanh(v);
+      const Vec e = exp_minus_2u(v);
+      const Vec s = broadcast(1.0f) / (broadcast(1.0f) + e);
+      // 1 - s without cancellation; where e is infinite, s is 0.
+      const Vec rest = e < broadcast(1e30f) ? e * s : broadcast(1.0f);
       const Vec du = broadcast(sqrt_2_over_pi) * fma(broadcast(3.0f * cubic) * v, v, broadcast(1.0f));
       // d(x s)/dx, where ds/du = 2 s (1 - s).
-      const Vec derivative = fma(broadcast(2.0f) * v * du, s * (broadcast(1.0f) - s), s);
+      const Vec derivative = fma(broadcast(2.0f) * (s * rest) * v, du, s);
       store(dx + i, load(dy + i, n) * derivative, n);
     });
   });

@@ -31,6 +31,7 @@ import type {
  */
 export class Engine {
   readonly #native: NativeEngine;
+  readonly #callsUnder = new WeakMap<AbortSignal, { ids: Set<number>; cancel: () => void }>();
 
   private constructor(native: NativeEngine) {
     this.#native = native;
@@ -151,19 +152,44 @@ export class Engine {
   ): Promise<Result> {
     if (!signal) return typed(() => start().promise);
     signal.throwIfAborted();
-    let cancel: (() => void) | undefined;
+    let release: (() => void) | undefined;
     try {
       return await typed(() => {
         const { id, promise } = start();
-        cancel = () => this.#native.cancel(id);
-        signal.addEventListener("abort", cancel, { once: true });
+        release = this.#cancelOnAbort(signal, id);
         return promise;
       });
     } catch (error) {
       throw error instanceof SightlineError && error.code === "ABORTED" ? signal.reason : error;
     } finally {
-      if (cancel) signal.removeEventListener("abort", cancel);
+      release?.();
     }
+  }
+
+  /**
+   * Lets `signal` end the call, with one listener for all calls that it is given to: a rollout has hundreds.
+   *
+   * @returns lets go of the signal again
+   */
+  #cancelOnAbort(signal: AbortSignal, id: number): () => void {
+    let calls = this.#callsUnder.get(signal);
+    if (!calls) {
+      const ids = new Set<number>();
+      const cancel = () => {
+        for (const running of ids) this.#native.cancel(running);
+      };
+      calls = { ids, cancel };
+      this.#callsUnder.set(signal, calls);
+      signal.addEventListener("abort", cancel, { once: true });
+    }
+    const { ids, cancel } = calls;
+    ids.add(id);
+    return () => {
+      ids.delete(id);
+      if (ids.size > 0) return;
+      signal.removeEventListener("abort", cancel);
+      this.#callsUnder.delete(signal);
+    };
   }
 }
 

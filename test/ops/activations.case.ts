@@ -34,7 +34,7 @@ const geluCases = counts.flatMap((count) => [
   conformance<Forward>({
     op: "gelu",
     title: `${count} elements`,
-    args: (random) => ({ x: normals(random, count, 4), y: unwritten(count), count }),
+    args: (random) => ({ x: normals(random, count, 1.5), y: unwritten(count), count }),
     reference: gelu,
     outputs: { y: "forward" },
     equivalents: (args) => [
@@ -51,7 +51,7 @@ const geluCases = counts.flatMap((count) => [
     title: `${count} elements`,
     args: (random) => ({
       dy: normals(random, count),
-      x: normals(random, count, 3),
+      x: normals(random, count, 1.5),
       dx: unwritten(count),
       count,
     }),
@@ -159,7 +159,7 @@ const swigluCases = swigluShapes.flatMap(([rows, width]) => [
     op: "swiglu",
     title: `${rows} rows of ${width}`,
     args: (random) => ({
-      gate_up: normals(random, rows * 2 * width, 4),
+      gate_up: normals(random, rows * 2 * width, 2),
       y: unwritten(rows * width),
       rows,
       width,
@@ -178,7 +178,7 @@ const swigluCases = swigluShapes.flatMap(([rows, width]) => [
     title: `${rows} rows of ${width}`,
     args: (random) => ({
       dy: normals(random, rows * width),
-      gate_up: normals(random, rows * 2 * width, 3),
+      gate_up: normals(random, rows * 2 * width, 2),
       dgate_up: unwritten(rows * 2 * width),
       rows,
       width,

@@ -74,8 +74,8 @@ export const adamwCases: Conformance[] = [
       op: "sum_squares",
       title: `${count} elements`,
       args: (random) => ({
-        // Multiples of 2^-9 whose squares, and all sums of them, are exact in double and far from exact in fp32.
-        x: Float32Array.from(integers(random, count, 4001), (n) => (n - 2000) / 512),
+        // Multiples of 2^-12 whose squares, and all sums of them, are exact in double and not in fp32.
+        x: Float32Array.from(integers(random, count, 40_001), (n) => (n - 20_000) / 4096),
         total: new Float64Array(1).fill(Number.NaN),
         count,
       }),

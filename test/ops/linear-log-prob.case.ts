@@ -106,7 +106,7 @@ const shapes: Shape[] = [
   { rows: 1, columns: 1, vocabulary: 1, temperature: 1 },
   { rows: 3, columns: 7, vocabulary: 37, temperature: 0.2 },
   { rows: 33, columns: 65, vocabulary: 300, temperature: 1 },
-  { rows: 9, columns: 12, vocabulary: 129, temperature: 1, bare: true },
+  { rows: 45, columns: 12, vocabulary: 129, temperature: 1, bare: true },
   // Two chunks of logits.
   { rows: 1020, columns: 2, vocabulary: 1031, temperature: 0.7 },
 ];
