@@ -69,6 +69,7 @@ export { type AdvantageEstimate, type GaeStep, generalizedAdvantages } from "./r
 export {
   clippedSurrogate,
   klK3,
+  klK3Gradient,
   type SurrogateBounds,
   type SurrogateLoss,
   type ValueLoss,

@@ -8,8 +8,7 @@ namespace {
 
 constexpr const char* disposed_message = "the engine is disposed; create a new one";
 
-/** Ends an engine in the middle of its work, which takes until its next pause, without holding up JavaScript.
- */
+/** Ends an engine in mid-work, which takes until its next pause, without holding up JavaScript. */
 class DisposeWorker : public Napi::AsyncWorker {
  public:
   DisposeWorker(Napi::Env env, std::unique_ptr<Engine> engine)

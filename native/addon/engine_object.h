@@ -44,7 +44,10 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   Callback<Result> callback_for(const PromiseQueue::Ticket& ticket) const;
   /** Stops everything native. */
   void end();
-  /** Calls `end` when the environment ends before the object does. */
+  /**
+   * Calls `end` when the environment ends before the object does. Its destructor would come too, but Node-API
+   * does not say whether before or after the parts of the environment that the engine's thread may be using.
+   */
   static void run_cleanup_hook(void* object);
 
   /** Null once disposed. */

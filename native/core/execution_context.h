@@ -12,8 +12,8 @@ namespace sightline {
 /**
  * What an op runs with: threads and scratch memory that is reused from call to call. One op runs at a time.
  *
- * Op sources are compiled once per instruction-set path; what they call here is defined out of line, for an inline function
- * could be emitted by the strongest path and linked into all.
+ * Op sources are compiled once per instruction-set path; what they call here is defined out of line, for an
+ * inline function could be emitted by the strongest path and linked into all.
  */
 class ExecutionContext {
  public:

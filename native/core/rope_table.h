@@ -14,8 +14,9 @@ class RopeTable {
 
   /**
    * @param positions  number of positions wanted, from 0
-   * @return (positions, head_size): row p holds cos(phi_k), then sin(phi_k), for phi_k = p * theta^(-2k / head_size) and
-   *         k in [0, head_size / 2). Computed in double, rounded to fp32. Valid until the next call.
+   * @return (positions, head_size): row p holds cos(phi_k), then sin(phi_k), for
+   *         phi_k = p * theta^(-2k / head_size) and k in [0, head_size / 2). Computed in double, rounded to fp32.
+   *         Valid until the next call.
    */
   const float* rows(int64_t positions, int64_t head_size, float theta);
 

@@ -122,8 +122,9 @@ void Generator::prefill(const std::vector<std::shared_ptr<Prefix>>& prefixes) {
     features = vlm_.encode_images(tape, image_tensor(device_, packing, vlm_.spec()), image_segments);
   PrefillAttention attention(packing.segments, row_pages, row_slots);
   Decoder& decoder = vlm_.decoder();
-  const Var hidden = decoder.forward(tape, decoder.embed(tape, packing.ids, features), packing.positions, attention);
-  const Var ends = gather_rows(tape, hidden, packing.prompt_end_rows);
+  const Var hidden = decoder.forward(tape, decoder.embed(tape, packing.ids, features), packing.positions, attention,
+                                     packing.output_rows);
+  const Var ends = gather_rows(tape, hidden, packing.prompt_end_outputs);
   const Var values = vlm_.value_head().forward(tape, ends);
   const int64_t width = vlm_.spec().decoder.width;
   for (size_t i = 0; i < prefixes.size(); ++i) {
@@ -160,7 +161,7 @@ Tensor Generator::decode(size_t count) {
   Tape tape(device_, Tape::Mode::inference);
   PagedAttention attention(row_pages, slots, page_table, lengths);
   Decoder& decoder = vlm_.decoder();
-  return decoder.forward(tape, decoder.embed(tape, ids, nullptr), positions, attention)->value;
+  return decoder.forward(tape, decoder.embed(tape, ids, nullptr), positions, attention, {})->value;
 }
 
 void Generator::sample(const Tensor& hidden) {

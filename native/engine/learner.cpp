@@ -54,11 +54,12 @@ ForwardResult Learner::forward(const std::vector<Sequence>& sequences, const For
   if (!packing.images.empty())
     features = vlm_.encode_images(tape, image_tensor(device_, packing, vlm_.spec()), pass->image_segments);
   Decoder& decoder = vlm_.decoder();
-  const Var hidden = decoder.forward(tape, decoder.embed(tape, packing.ids, features), packing.positions, pass->attention);
-  const Var predicting = gather_rows(tape, hidden, packing.prediction_rows);
+  const Var hidden = decoder.forward(tape, decoder.embed(tape, packing.ids, features), packing.positions, pass->attention,
+                                     packing.output_rows);
+  const Var predicting = gather_rows(tape, hidden, packing.prediction_outputs);
   pass->scores = decoder.log_probs(tape, predicting, packing.targets, options.temperature, options.entropies);
   const Var prompt_ends =
-      gather_rows(tape, hidden, packing.prompt_end_rows, vlm_.spec().value_head.trunk_gradient_scale);
+      gather_rows(tape, hidden, packing.prompt_end_outputs, vlm_.spec().value_head.trunk_gradient_scale);
   pass->values = vlm_.value_head().forward(tape, prompt_ends);
 
   ForwardResult result;

@@ -35,8 +35,12 @@ std::vector<Group> group_by_prompt(std::span<const Sequence> sequences) {
 
 Packing pack(std::span<const Sequence> sequences, const ModelSpec& spec) {
   Packing packing;
-  packing.prompt_end_rows.resize(sequences.size());
-  std::vector<int32_t> first_response_row(sequences.size());
+  packing.prompt_end_outputs.resize(sequences.size());
+  std::vector<int32_t> first_response_output(sequences.size());
+  const auto add_output = [&](int32_t row) {
+    packing.output_rows.push_back(row);
+    return static_cast<int32_t>(packing.output_rows.size()) - 1;
+  };
   const auto add_row = [&](int32_t id, size_t position) {
     packing.ids.push_back(id);
     packing.positions.push_back(static_cast<int32_t>(position));
@@ -53,21 +57,26 @@ Packing pack(std::span<const Sequence> sequences, const ModelSpec& spec) {
     const auto root = static_cast<int32_t>(packing.segments.size() / 3);
     packing.segments.insert(packing.segments.end(), {first_row, length, -1});
     packing.prompts.push_back({first_row, length});
+    const int32_t prompt_end = add_output(first_row + length - 1);
     for (const size_t i : group.members) {
       const std::vector<int32_t>& response = sequences[i].response;
-      packing.prompt_end_rows[i] = first_row + length - 1;
-      first_response_row[i] = static_cast<int32_t>(packing.ids.size());
+      packing.prompt_end_outputs[i] = prompt_end;
+      first_response_output[i] = static_cast<int32_t>(packing.output_rows.size());
       if (response.size() < 2) continue;
+      const auto first_response_row = static_cast<int32_t>(packing.ids.size());
       packing.segments.insert(packing.segments.end(),
-                              {first_response_row[i], static_cast<int32_t>(response.size()) - 1, root});
-      for (size_t t = 0; t + 1 < response.size(); ++t) add_row(response[t], static_cast<size_t>(length) + t);
+                              {first_response_row, static_cast<int32_t>(response.size()) - 1, root});
+      for (size_t t = 0; t + 1 < response.size(); ++t) {
+        add_row(response[t], static_cast<size_t>(length) + t);
+        add_output(first_response_row + static_cast<int32_t>(t));
+      }
     }
   }
   for (size_t i = 0; i < sequences.size(); ++i)
     for (size_t t = 0; t < sequences[i].response.size(); ++t) {
       packing.targets.push_back(sequences[i].response[t]);
-      packing.prediction_rows.push_back(t == 0 ? packing.prompt_end_rows[i]
-                                               : first_response_row[i] + static_cast<int32_t>(t) - 1);
+      packing.prediction_outputs.push_back(t == 0 ? packing.prompt_end_outputs[i]
+                                                  : first_response_output[i] + static_cast<int32_t>(t) - 1);
     }
   return packing;
 }

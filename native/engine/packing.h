@@ -26,10 +26,12 @@ struct Packing {
   std::vector<int32_t> ids;
   std::vector<int32_t> positions;
   Segments segments;
-  /** Per response token, in the order of the sequences: its id and the row that predicts it. */
-  std::vector<int32_t> targets, prediction_rows;
-  /** Per sequence: its last prompt row. */
-  std::vector<int32_t> prompt_end_rows;
+  /** Rows that predict a token or carry a value: the last of each prompt, and all of the responses. */
+  std::vector<int32_t> output_rows;
+  /** Per response token, in the order of the sequences: its id and which of the output rows predicts it. */
+  std::vector<int32_t> targets, prediction_outputs;
+  /** Per sequence: which of the output rows is its last prompt row. */
+  std::vector<int32_t> prompt_end_outputs;
   /** Per distinct prompt: its first row and its length. */
   struct PromptRows {
     int32_t first, length;

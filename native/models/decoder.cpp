@@ -62,17 +62,22 @@ Var Decoder::embed(Tape& tape, const std::vector<int32_t>& ids, const Var& featu
   return y;
 }
 
-Var Decoder::forward(Tape& tape, const Var& input, const std::vector<int32_t>& positions, RowAttention& attention) {
+Var Decoder::forward(Tape& tape, const Var& input, const std::vector<int32_t>& positions, RowAttention& attention,
+                     const std::vector<int32_t>& output_rows) {
   Var x = input;
-  for (size_t i = 0; i < layers_.size(); ++i)
-    x = tape.checkpoint(x, [this, i, &positions, &attention](Tape& t, const Var& in) {
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    const bool trimmed = i + 1 == layers_.size() && !output_rows.empty();
+    x = tape.checkpoint(x, [this, i, trimmed, &positions, &attention, &output_rows](Tape& t, const Var& in) {
       Layer& layer = layers_[i];
       const Var qkv = layer.qkv.forward(t, rms_norm(t, in, layer.norm1, spec_.norm_epsilon));
       rope(t, qkv, shape(), positions, spec_.rope_theta);
-      const Var middle = layer.out.forward(t, attention.attend(t, static_cast<int64_t>(i), qkv, shape()), in);
+      const Var attended = attention.attend(t, static_cast<int64_t>(i), qkv, shape());
+      const Var middle = trimmed ? layer.out.forward(t, gather_rows(t, attended, output_rows), gather_rows(t, in, output_rows))
+                                 : layer.out.forward(t, attended, in);
       const Var h = rms_norm(t, middle, layer.norm2, spec_.norm_epsilon);
       return layer.down.forward(t, swiglu(t, layer.gate_up.forward(t, h)), middle);
     });
+  }
   return rms_norm(tape, x, norm_, spec_.norm_epsilon);
 }
 

@@ -32,11 +32,14 @@ class Decoder {
   Var embed(Tape& tape, const std::vector<int32_t>& ids, const Var& features);
 
   /**
-   * @param x          (N, width) embedded rows
-   * @param positions  (N) must outlive the tape, as must `attention`
-   * @return (N, width) after the final norm
+   * @param x            (N, width) embedded rows
+   * @param positions    (N) must outlive the tape, as must `attention` and `output_rows`
+   * @param output_rows  (M) the rows whose result is wanted; the last layer leaves the others out behind its attention.
+   *                     Empty: all
+   * @return (M, width) after the final norm
    */
-  Var forward(Tape& tape, const Var& x, const std::vector<int32_t>& positions, RowAttention& attention);
+  Var forward(Tape& tape, const Var& x, const std::vector<int32_t>& positions, RowAttention& attention,
+              const std::vector<int32_t>& output_rows);
 
   struct LogProbs {
     Tensor log_probs;

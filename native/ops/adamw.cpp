@@ -38,13 +38,15 @@ void adamw(ExecutionContext& context, const AdamwArgs& a) {
     float* second_moment = a.second_moment + block.first;
     const Vec beta1 = broadcast(a.beta1), beta2 = broadcast(a.beta2);
     const Vec rest1 = broadcast(1.0f - a.beta1), rest2 = broadcast(1.0f - a.beta2);
-    const Vec correction1 = broadcast(1.0f / a.bias_correction1), correction2 = broadcast(1.0f / a.bias_correction2);
+    const Vec correction1 = broadcast(1.0f / a.bias_correction1);
+    const Vec correction2 = broadcast(1.0f / a.bias_correction2);
     const Vec gradient_scale = broadcast(a.gradient_scale), epsilon = broadcast(a.epsilon);
     const Vec learning_rate = broadcast(a.learning_rate), weight_decay = broadcast(a.weight_decay);
     for_vectors(block.last - block.first, [&](int64_t i, auto n) {
       const Vec p = load(parameter + i, n);
       const Vec g = gradient_scale * load(gradient + i, n);
-      // Moments of a parameter that gets no gradient decay towards zero; below the normal range they would stay there.
+      // Moments of a parameter that gets no gradient decay until rounding keeps them where they are, among the
+      // subnormal numbers.
       const Vec m = flush_subnormal(beta1 * load(first_moment + i, n) + rest1 * g);
       const Vec v = flush_subnormal(beta2 * load(second_moment + i, n) + rest2 * (g * g));
       store(first_moment + i, m, n);

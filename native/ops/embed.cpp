@@ -26,8 +26,8 @@ void embed_backward(ExecutionContext& context, const EmbedBackwardArgs& a) {
       const int64_t id = a.ids[row];
       float* table = id >= 0 ? a.dtable : a.dfeatures;
       if (!table) continue;
-      const float* dy = a.dy + row * a.columns + first;
-      add_scaled_row(id >= 0 ? a.scale : 1.0f, dy, table + (id >= 0 ? id : -1 - id) * a.columns + first, last - first);
+      float* to = table + (id >= 0 ? id : -1 - id) * a.columns;
+      add_scaled_row(id >= 0 ? a.scale : 1.0f, a.dy + row * a.columns + first, to + first, last - first);
     }
   });
 }

@@ -10,7 +10,7 @@ namespace {
 constexpr float sqrt_2_over_pi = 0.7978845608f;
 constexpr float cubic = 0.044715f;
 
-/** exp(-2 u), from which (1 + tanh u) / 2 = 1 / (1 + exp(-2 u)) keeps its accuracy where tanh u is near -1. */
+/** exp(-2 u): (1 + tanh u) / 2 = 1 / (1 + exp(-2 u)) keeps its accuracy where tanh u is near -1. */
 inline Vec exp_minus_2u(Vec x) {
   return exp(broadcast(-2.0f * sqrt_2_over_pi) * fma(broadcast(cubic) * x * x, x, x));
 }

@@ -8,12 +8,12 @@
 namespace sightline::SIGHTLINE_ISA {
 namespace {
 
-/** Rows whose logits exist at a time: 4 MB of them, yet enough rows to be worth a pass over all of the weight. */
+/** Rows whose logits exist at a time: 4 MB of them, yet enough rows to be worth a pass over the weight. */
 int64_t rows_per_chunk(int64_t vocabulary) { return max(int64_t{64}, (int64_t{1} << 20) / vocabulary); }
 
 /** logits (rows, V) = x weight^T */
-void compute_logits(ExecutionContext& context, const float* x, const float* packed_weight, int64_t rows, int64_t columns,
-                    int64_t vocabulary, float* logits) {
+void compute_logits(ExecutionContext& context, const float* x, const float* packed_weight, int64_t rows,
+                    int64_t columns, int64_t vocabulary, float* logits) {
   matmul(context, {.a = x,
                    .a_row_stride = columns,
                    .a_column_stride = 1,
@@ -34,10 +34,11 @@ void compute_logits(ExecutionContext& context, const float* x, const float* pack
 }
 
 /** Turns the logits of one row into dlogits. */
-void logits_to_gradient(const SoftmaxRow& row, float* logits, int64_t vocabulary, int32_t target, float dlog_prob,
-                        float dentropy) {
+void logits_to_gradient(const SoftmaxRow& row, float* logits, int64_t vocabulary, int32_t target,
+                        float dlog_prob, float dentropy) {
   // dz[v] = -p[v] * (c + e * (log p[v] + H)), plus c at the target.
-  const float offset = dentropy == 0.0f ? dlog_prob : dlog_prob + dentropy * softmax_entropy(row, logits, vocabulary);
+  float offset = dlog_prob;
+  if (dentropy != 0.0f) offset += dentropy * softmax_entropy(row, logits, vocabulary);
   const Vec scale = broadcast(-row.inverse_temperature);
   for_vectors(vocabulary, [&](int64_t v, auto n) {
     const Vec log_prob = row.log_prob(load(logits + v, n));
@@ -68,7 +69,8 @@ void linear_log_prob(ExecutionContext& context, const LinearLogProbArgs& a) {
 }
 
 void linear_log_prob_backward(ExecutionContext& context, const LinearLogProbBackwardArgs& a) {
-  const int64_t vocabulary = a.vocabulary, columns = a.columns, chunk = min(a.rows, rows_per_chunk(vocabulary));
+  const int64_t vocabulary = a.vocabulary, columns = a.columns;
+  const int64_t chunk = min(a.rows, rows_per_chunk(vocabulary));
   const int64_t packed_size = matmul_packed_size(this_isa, vocabulary, columns);
   float* packed_b = context.op_scratch(packed_size + chunk * vocabulary);
   float* logits = packed_b + packed_size;
@@ -81,8 +83,10 @@ void linear_log_prob_backward(ExecutionContext& context, const LinearLogProbBack
     for_row_blocks(context, rows, vocabulary, [&](RowBlock block) {
       for (int64_t row = block.first; row < block.last; ++row) {
         float* z = logits + row * vocabulary;
-        logits_to_gradient(softmax_row(z, vocabulary, a.inverse_temperature), z, vocabulary, a.targets[first + row],
-                           a.dlog_probs[first + row], a.dentropies ? a.dentropies[first + row] : 0.0f);
+        const SoftmaxRow softmax = softmax_row(z, vocabulary, a.inverse_temperature);
+        const float dentropy = a.dentropies ? a.dentropies[first + row] : 0.0f;
+        const int32_t target = a.targets[first + row];
+        logits_to_gradient(softmax, z, vocabulary, target, a.dlog_probs[first + row], dentropy);
       }
     });
     matmul(context, {.a = logits,

@@ -21,13 +21,14 @@ struct PatchShape {
 };
 
 /** patches (images * per_image, elements) of the images, elements in (channel, row, column) order. */
-void write_patches(ExecutionContext& context, const PatchShape& shape, const float* pixels, int64_t images, float* patches) {
+void write_patches(ExecutionContext& context, const PatchShape& shape, const float* pixels, int64_t images,
+                   float* patches) {
   for_row_blocks(context, images * shape.per_image(), shape.elements(), [&](RowBlock block) {
     const int64_t size = shape.size, patch_size = shape.patch_size, per_side = shape.per_side();
     for (int64_t row = block.first; row < block.last; ++row) {
       const int64_t image = row / shape.per_image(), patch = row % shape.per_image();
-      const float* corner = pixels + image * shape.channels * size * size + patch / per_side * patch_size * size +
-                            patch % per_side * patch_size;
+      const int64_t top = patch / per_side * patch_size, left = patch % per_side * patch_size;
+      const float* corner = pixels + image * shape.channels * size * size + top * size + left;
       float* to = patches + row * shape.elements();
       for (int64_t channel = 0; channel < shape.channels; ++channel)
         for (int64_t y = 0; y < patch_size; ++y, to += patch_size) {
@@ -49,7 +50,7 @@ void patch_embed(ExecutionContext& context, const PatchEmbedArgs& a) {
     const int64_t rows = min(chunk, a.images - first) * per_image;
     write_patches(context, shape, a.pixels + first * a.channels * a.size * a.size, rows / per_image, patches);
     float* y = a.y + first * per_image * a.columns;
-    // The position repeats from image to image: written to y first, it is the addend of one product over all of them.
+    // The position repeats from image to image: written to y first, it is the addend of one product over all.
     for_row_blocks(context, rows, a.columns, [&](RowBlock block) {
       for (int64_t row = block.first; row < block.last; ++row) {
         const float* position = a.position + row % per_image * a.columns;

@@ -21,8 +21,9 @@ void rms_norm(ExecutionContext& context, const RmsNormArgs& a) {
       });
       const float rstd = 1.0f / std::sqrt(squares / static_cast<float>(columns) + a.epsilon);
       a.rstd[row] = rstd;
-      for_vectors(columns,
-                  [&](int64_t i, auto n) { store(y + i, load(x + i, n) * broadcast(rstd) * load(weight + i, n), n); });
+      for_vectors(columns, [&](int64_t i, auto n) {
+        store(y + i, load(x + i, n) * broadcast(rstd) * load(weight + i, n), n);
+      });
     }
   });
 }

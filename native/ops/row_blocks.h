@@ -17,7 +17,9 @@ struct RowBlock {
 };
 
 /** A function of the columns alone, so that a sum by blocks is the same on any number of threads. */
-inline int64_t rows_per_block(int64_t columns) { return max(int64_t{1}, task_elements / max(int64_t{1}, columns)); }
+inline int64_t rows_per_block(int64_t columns) {
+  return max(int64_t{1}, task_elements / max(int64_t{1}, columns));
+}
 
 inline int64_t row_block_count(int64_t rows, int64_t columns) {
   const int64_t block = rows_per_block(columns);

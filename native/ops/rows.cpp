@@ -19,8 +19,10 @@ void gather_rows(ExecutionContext& context, const GatherRowsArgs& a) {
 void scatter_add_rows(ExecutionContext& context, const ScatterAddRowsArgs& a) {
   // Indices may repeat, so tasks split the columns: every element is summed in order of i by one task.
   for_column_blocks(context, a.count, a.columns, [&](int64_t first, int64_t last) {
-    for (int64_t row = 0; row < a.count; ++row)
-      add_scaled_row(a.scale, a.x + row * a.columns + first, a.y + a.indices[row] * a.columns + first, last - first);
+    for (int64_t row = 0; row < a.count; ++row) {
+      float* y = a.y + a.indices[row] * a.columns;
+      add_scaled_row(a.scale, a.x + row * a.columns + first, y + first, last - first);
+    }
   });
 }
 
@@ -36,8 +38,9 @@ void sum_rows(ExecutionContext& context, const SumRowsArgs& a) {
 }
 
 void add(ExecutionContext& context, const AddArgs& a) {
-  for_element_blocks(context, a.count,
-                     [&](RowBlock block) { add_row(a.x + block.first, a.y + block.first, block.last - block.first); });
+  for_element_blocks(context, a.count, [&](RowBlock block) {
+    add_row(a.x + block.first, a.y + block.first, block.last - block.first);
+  });
 }
 
 }  // namespace sightline::SIGHTLINE_ISA

@@ -31,14 +31,15 @@ float float_at(uint32_t order) {
 }
 
 /**
- * Zeroes the weights of all tokens but the most likely ones that together hold `amount`; measure(v, n) says what a
- * vector of tokens holds. Ties are broken towards the lower id.
+ * Zeroes the weights of all tokens but the most likely ones that together hold `amount`; measure(v, n) says
+ * what a vector of tokens holds. Ties are broken towards the lower id.
  *
- * Bisects for the highest logit at which the tokens at or above it hold enough. Sums run in one fixed order, in which more
- * tokens never give less, rounded or not; so there is such a logit, and no need to sort.
+ * Bisects for the highest logit at which the tokens at or above it hold enough. Sums run in one fixed order, in
+ * which more tokens never give less, rounded or not; so there is such a logit, and no need to sort.
  */
 template <class Measure>
-void keep_most_likely(const float* logits, float* weights, int64_t vocabulary, double amount, const Measure& measure) {
+void keep_most_likely(const float* logits, float* weights, int64_t vocabulary, double amount,
+                      const Measure& measure) {
   const auto held_from = [&](float threshold) {
     return sum_vectors(vocabulary, [&](int64_t v, auto n) {
       return load(logits + v, n) >= broadcast(threshold) ? measure(v, n) : zero();
@@ -83,7 +84,7 @@ int64_t draw(const float* weights, int64_t count, double uniform) {
   for (int64_t first = 0; first < count; first += draw_block) {
     const double held = block_weight(weights, first, count);
     if (before + held > point) {
-      // Added up as `block_weight` does, the block's last weight arrives at `held`, so this loop finds the token.
+      // Added up as `block_weight` does, the last weight arrives at `held`, so this loop finds the token.
       double within = weights[first];
       int64_t v = first;
       while (!(before + within > point)) within += weights[++v];
@@ -94,18 +95,24 @@ int64_t draw(const float* weights, int64_t count, double uniform) {
   return 0;  // only if the weights are not numbers
 }
 
-int64_t sample_row(const SampleArgs& a, int64_t row, const float* logits, const SoftmaxRow& softmax, float* weights) {
+int64_t sample_row(const SampleArgs& a, int64_t row, const float* logits, const SoftmaxRow& softmax,
+                   float* weights) {
   const int64_t vocabulary = a.vocabulary;
-  for_vectors(vocabulary, [&](int64_t v, auto n) { store(weights + v, exp(softmax.shifted(load(logits + v, n))), n); });
+  for_vectors(vocabulary, [&](int64_t v, auto n) {
+    store(weights + v, exp(softmax.shifted(load(logits + v, n))), n);
+  });
   const int64_t top_k = a.top_k[row];
-  if (top_k > 0 && top_k < vocabulary)
-    keep_most_likely(logits, weights, vocabulary, static_cast<double>(top_k), [](int64_t, auto) { return broadcast(1.0f); });
+  if (top_k > 0 && top_k < vocabulary) {
+    const auto one = [](int64_t, auto) { return broadcast(1.0f); };
+    keep_most_likely(logits, weights, vocabulary, static_cast<double>(top_k), one);
+  }
   const double top_p = a.top_p[row];
   if (top_p < 1.0) {
     const auto weight = [&](int64_t v, auto n) { return load(weights + v, n); };
     keep_most_likely(logits, weights, vocabulary, top_p * sum_vectors(vocabulary, weight), weight);
   }
-  const auto bits = philox({static_cast<uint32_t>(a.steps[row]), 0, 0, 0}, {a.keys[2 * row], a.keys[2 * row + 1]});
+  const uint32_t* key = a.keys + 2 * row;
+  const auto bits = philox({static_cast<uint32_t>(a.steps[row]), 0, 0, 0}, {key[0], key[1]});
   return draw(weights, vocabulary, uniform_from_bits(bits[0], bits[1]));
 }
 
@@ -117,8 +124,10 @@ void sample(ExecutionContext& context, const SampleArgs& a) {
     for (int64_t row = block.first; row < block.last; ++row) {
       const float* logits = a.logits + row * a.vocabulary;
       const float temperature = a.temperatures[row];
-      const SoftmaxRow softmax = softmax_row(logits, a.vocabulary, temperature > 0.0f ? 1.0f / temperature : 1.0f);
-      const int64_t token = temperature > 0.0f ? sample_row(a, row, logits, softmax, weights) : most_likely(logits, a.vocabulary);
+      const bool greedy = temperature == 0.0f;
+      const SoftmaxRow softmax = softmax_row(logits, a.vocabulary, greedy ? 1.0f : 1.0f / temperature);
+      const int64_t token = greedy ? most_likely(logits, a.vocabulary)
+                                   : sample_row(a, row, logits, softmax, weights);
       a.tokens[row] = static_cast<int32_t>(token);
       a.log_probs[row] = softmax.log_prob(logits[token]);
     }

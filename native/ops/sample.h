@@ -19,7 +19,8 @@ namespace sightline {
  * @param steps          (B) index of the token within its response: the Philox counter
  * @param tokens         (B) written
  * @param log_probs      (B) written: log-prob of the drawn token under the full softmax(logits / temperature), before
- *                       top_k and top_p (temperature 0: under softmax(logits)); the bits of `linear_log_prob`
+ *                       top_k and top_p (temperature 0: under softmax(logits)); the bits of `linear_log_prob` with
+ *                       inverse_temperature = 1 / temperature in fp32
  * Source: Holtzman et al. 2020 (top-p), arXiv 1904.09751; Salmon et al. 2011 (Philox).
  */
 struct SampleArgs {

@@ -56,7 +56,7 @@ inline void store_partial(float* to, Vec v, int64_t count) {
 #endif
 }
 
-/** How many lanes of a vector count: all of them, or the first `count` (the rest of a row that ends inside it). */
+/** How many lanes of a vector count: all of them, or the first `count`, where a row ends inside it. */
 struct Whole {};
 struct Part {
   int64_t count;
@@ -76,7 +76,7 @@ inline Vec keep(Vec v, Part part) {
 #endif
 }
 
-/** Calls body(i, n) for the vectors of [0, count) in order; i is the first element, n is Whole or, at the end, Part. */
+/** Calls body(i, n) for the vectors of [0, count) in order: i is the first element, n Whole or, last, Part. */
 template <class Body>
 inline void for_vectors(int64_t count, Body body) {
   int64_t i = 0;
@@ -135,7 +135,7 @@ inline float max_lanes(Vec v) {
   return x[0];
 }
 
-/** Sum over the vectors term(i, n) of [0, count) in a fixed order: four running sums in turn, then a binary tree. */
+/** Sum of the vectors term(i, n) over [0, count) in a fixed order: four running sums in turn, then a tree. */
 template <class Term>
 inline float sum_vectors(int64_t count, Term term) {
   constexpr int sums = 4;

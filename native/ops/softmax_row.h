@@ -1,7 +1,7 @@
 #pragma once
 
-// Softmax over one row of logits: what `linear_log_prob` and `sample` share, so that the log-prob that a token is sampled
-// with is the log-prob that training computes for it, bit for bit. Included by op sources only.
+// Softmax over one row of logits: what `linear_log_prob` and `sample` share, so that the log-prob that a token is
+// sampled with is the log-prob that training computes for it, bit for bit. Included by op sources only.
 
 #include <cmath>
 
@@ -32,8 +32,9 @@ inline float highest(const float* x, int64_t count) {
 /** @param inverse_temperature > 0 */
 inline SoftmaxRow softmax_row(const float* logits, int64_t vocabulary, float inverse_temperature) {
   SoftmaxRow row{inverse_temperature, highest(logits, vocabulary) * inverse_temperature, 0.0f};
-  const float sum = sum_vectors(vocabulary, [&](int64_t v, auto n) { return exp(row.shifted(load(logits + v, n))); });
-  row.log_sum = std::log(sum);
+  row.log_sum = std::log(sum_vectors(vocabulary, [&](int64_t v, auto n) {
+    return exp(row.shifted(load(logits + v, n)));
+  }));
   return row;
 }
 

@@ -11,18 +11,19 @@
  * - Many environments, minibatches of many sequences; a minibatch's loss is the mean over its samples.
  * - Truncated episodes are bootstrapped; only termination makes the next value zero.
  * - Policy and critic are clipped by gradient norm, apart from each other; the learning rate follows the update
- *   alone. Dual clip and a floor under the advantages' spread are added against late collapse; the paper's code
- *   instead drops the policy gradient of samples whose ratio exceeds 10.
+ *   alone, after a warm-up. Dual clip, a penalty on the KL divergence from the sampling policy (the fixed-β form of
+ *   Schulman et al. 2017, equation 8) and a floor under the advantages' spread are added against collapse; the
+ *   paper's code instead drops the policy gradient of samples whose ratio exceeds 10.
  * - The value loss is clipped only when asked for.
  *
- * Deliberately not here: a KL penalty or reference model (the paper has none); stopping an epoch by its mean KL
+ * Deliberately not here: a reference model (the paper has none); stopping an epoch by its mean KL
  * (one rare token ends it; dual clip bounds that token instead); evaluation, checkpoints, early stopping (`train`).
  */
 import type { Environment } from "../../envs/env.js";
 import type { ForwardResult, OutputGradient } from "../native/types.js";
 import type { Policy } from "../policy/policy.js";
 import { deriveKey, Random, stream } from "../random.js";
-import { clippedSurrogate, klK3, valueLoss } from "../rl/ppo-objective.js";
+import { clippedSurrogate, klK3, klK3Gradient, valueLoss } from "../rl/ppo-objective.js";
 import { cosineSchedule } from "../rl/schedule.js";
 import { moments } from "../rl/statistics.js";
 import { weightedLogProb } from "../rl/thought-weights.js";
@@ -59,10 +60,20 @@ export interface PpoConfig {
   finalLearningRate: number;
   /** Of the value head in the first update, > 0; it falls in proportion to the policy's. */
   valueLearningRate: number;
+  /**
+   * First optimizer steps over which all learning rates rise linearly, >= 0. Adam's first steps move every weight by
+   * the full rate whatever its gradient; without a warm-up they cost the model some of what it could do.
+   */
+  warmupSteps: number;
   /** Factor on the value loss, >= 0; matters for the part of its gradient that reaches the shared model. */
   valueLossCoefficient: number;
   /** c > 0: clips the value loss at this distance from the sampled value. Omitted: plain squared error. */
   valueClipRange?: number | undefined;
+  /**
+   * β >= 0, the penalty per nat of KL divergence from the policy that sampled the rollout. Where a response that was
+   * likely has become unlikely, the clipped surrogate is flat and only this brings it back.
+   */
+  klCoefficient: number;
   /** Bonus per nat of mean token entropy, >= 0; 0: entropies are not computed. */
   entropyCoefficient: number;
   /** Advantages are divided by their standard deviation or by this, whichever is larger; >= 0. */
@@ -151,7 +162,8 @@ export async function* ppo(options: PpoOptions): AsyncGenerator<PpoUpdate, void>
 
     for (let epoch = 0; epoch < config.epochs; epoch++) {
       const random = new Random(deriveKey(seed, stream.minibatch, update, epoch));
-      for (const [index, minibatch] of shuffledMinibatches(samples, config.minibatchSize, random).entries()) {
+      const minibatches = shuffledMinibatches(samples, config.minibatchSize, random);
+      for (const [index, minibatch] of minibatches.entries()) {
         const where = `update ${update}, epoch ${epoch}, minibatch ${index}`;
         const scores = await policy.score(
           minibatch.map(({ sequence }) => sequence),
@@ -165,16 +177,18 @@ export async function* ppo(options: PpoOptions): AsyncGenerator<PpoUpdate, void>
         // No step has been taken since sampling: the same tokens must have the same log-probs.
         mismatch ??= requireEqualLogProbs(minibatch, scores, config.maxLogProbMismatch, where);
         await policy.backward(scores, gradient);
+        const step = ((update - 1) * config.epochs + epoch) * minibatches.length + index;
+        const rate = decay * Math.min(1, (step + 1) / (config.warmupSteps + 1));
         const { gradientNorms } = await policy.step({
           groups: [
             {
               components: ["vision", "projector", "decoder"],
-              learningRate: config.learningRate * decay,
+              learningRate: config.learningRate * rate,
               maxGradientNorm: config.maxGradientNorm,
             },
             {
               components: ["value_head"],
-              learningRate: config.valueLearningRate * decay,
+              learningRate: config.valueLearningRate * rate,
               maxGradientNorm: config.valueMaxGradientNorm,
             },
           ],
@@ -200,7 +214,7 @@ export async function* ppo(options: PpoOptions): AsyncGenerator<PpoUpdate, void>
 }
 
 /**
- * L = mean over the minibatch of (policy + c_v value - c_e entropy), and its gradient with respect to what the
+ * L = mean over the minibatch of (policy + β KL + c_v value - c_e entropy), and its gradient with respect to what the
  * policy returned: dL / d log p_t = (dL / d log π_new) w_t.
  */
 function minibatchLoss(
@@ -219,9 +233,10 @@ function minibatchLoss(
     const [start, end] = [offsets[b]!, offsets[b + 1]!];
     const newLogProb = weightedLogProb(logProbs.subarray(start, end), sample.weights);
     const policy = clippedSurrogate(newLogProb, sample.oldLogProb, sample.advantage, config);
+    const pull = config.klCoefficient * klK3Gradient(newLogProb, sample.oldLogProb);
     const value = valueLoss(values[b]!, sample.oldValue, sample.return, config.valueClipRange);
     for (let t = start; t < end; t++) {
-      gradient.logProbs[t] = share * policy.gradient * sample.weights[t - start]!;
+      gradient.logProbs[t] = share * (policy.gradient + pull) * sample.weights[t - start]!;
     }
     gradient.values[b] = share * config.valueLossCoefficient * value.gradient;
     gradient.entropies?.fill((-share * config.entropyCoefficient) / (end - start), start, end);
@@ -266,8 +281,10 @@ function ranges(config: PpoConfig): Record<keyof PpoConfig, check.Range> {
     learningRate: check.positive,
     finalLearningRate: check.nonNegative,
     valueLearningRate: check.positive,
+    warmupSteps: check.nonNegativeInteger,
     valueLossCoefficient: check.nonNegative,
     valueClipRange: check.optional(check.positive),
+    klCoefficient: check.nonNegative,
     entropyCoefficient: check.nonNegative,
     advantageStdFloor: check.nonNegative,
     maxGradientNorm: check.positive,

@@ -88,8 +88,7 @@ export function valueLoss(value: number, oldValue: number, target: number, clipR
  *
  *   k3 = (ρ - 1) - log ρ,   ρ = π_new / π_old
  *
- * Unbiased and never negative. Its mean is heavy-tailed: one sample with a large ρ can carry it, so it is a
- * gauge, not a brake.
+ * Unbiased and never negative. Its mean is heavy-tailed: one sample with a large ρ can carry it.
  *
  * Numerics: double precision, exact to rounding also for ρ near 1.
  * Source: Schulman 2020, "Approximating KL Divergence".
@@ -97,4 +96,12 @@ export function valueLoss(value: number, oldValue: number, target: number, clipR
 export function klK3(newLogProb: number, oldLogProb: number): number {
   const logRatio = newLogProb - oldLogProb;
   return Math.expm1(logRatio) - logRatio;
+}
+
+/**
+ * d k3 / d log π_new = ρ - 1: down to -1 where the response has become improbable, which is where the clipped
+ * surrogate's own gradient has vanished.
+ */
+export function klK3Gradient(newLogProb: number, oldLogProb: number): number {
+  return Math.expm1(newLogProb - oldLogProb);
 }

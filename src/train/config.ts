@@ -63,8 +63,16 @@ const ppo = z.strictObject({
     .default(1e-5)
     .describe("Learning rate of the model at the last update (cosine)."),
   valueLearningRate: positive.default(1e-3).describe("Learning rate of the value head at the first update."),
+  warmupSteps: z
+    .int()
+    .min(0)
+    .default(32)
+    .describe("Optimizer steps at the start over which the learning rates rise linearly."),
   valueLossCoefficient: notNegative.default(0.5).describe("Factor on the value loss."),
   valueClipRange: positive.optional().describe("Clips the value's change per update; null: no clipping."),
+  klCoefficient: notNegative
+    .default(0)
+    .describe("Factor on the KL divergence from the policy that sampled the rollout."),
   entropyCoefficient: notNegative.default(0).describe("Factor on the entropy bonus."),
   advantageStdFloor: notNegative
     .default(0.5)

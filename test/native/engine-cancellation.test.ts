@@ -58,6 +58,17 @@ describe("an abort signal", () => {
     expect(getEventListeners(signal, "abort")).toEqual([]);
   });
 
+  test("carries one listener, however many calls it is given to, and ends them all", async () => {
+    const controller = new AbortController();
+    const blocking = occupy();
+    const calls = Array.from({ length: 40 }, () => rejection(engine.generate(request(), controller.signal)));
+    expect(getEventListeners(controller.signal, "abort")).toHaveLength(1);
+    controller.abort(reason);
+    for (const outcome of await Promise.all(calls)) expect(outcome).toBe(reason);
+    expect(getEventListeners(controller.signal, "abort")).toEqual([]);
+    await blocking;
+  });
+
   test("that is aborted after the end changes nothing", async () => {
     const controller = new AbortController();
     const completion = await engine.generate(request(), controller.signal);

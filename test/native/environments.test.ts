@@ -32,7 +32,13 @@ function describeArrays(value: unknown): string {
 function runNode(script: string, ...flags: string[]): SpawnSyncReturns<string> {
   // Through standard input, because arguments have a largest length.
   const input = `${prelude};(async () => {${script}})();`;
-  return spawnSync(process.execPath, [...flags, "-"], { encoding: "utf8", input });
+  return spawnSync(process.execPath, [...flags, "-"], {
+    encoding: "utf8",
+    input,
+    // A process that does not end must fail its test; the runner's own limit cannot interrupt this call.
+    timeout: 60_000,
+    killSignal: "SIGKILL",
+  });
 }
 
 function startWorker(script: string): Worker {
@@ -136,6 +142,11 @@ describe("a process", () => {
     expect(child).toMatchObject({ status: 0, signal: null, stdout: "20000\n", stderr: "" });
   });
 
+  test("is not kept by an engine that was never used", () => {
+    const child = runNode("globalThis.engine = await create(); console.log('made');");
+    expect(child).toMatchObject({ status: 0, signal: null, stdout: "made\n", stderr: "" });
+  });
+
   test("dies of an uncaught error while an engine works, not of anything else", () => {
     const child = runNode(`setTimeout(() => { throw new Error("mine"); }, 80);${workForever}`);
     expect(child).toMatchObject({ status: 1, signal: null });
@@ -176,6 +187,30 @@ describe("a process", () => {
       "--expose-gc",
     );
     expect(child).toMatchObject({ status: 0, stdout: "100\n", stderr: "" });
+  });
+
+  test("gets the memory of large results back when they are collected", () => {
+    const child = runNode(
+      `
+      const engine = await create();
+      const megabytes = () => process.memoryUsage().rss / 2 ** 20;
+      let handedOver = 0;
+      const cycle = async () => {
+        const scores = await engine.forward(longBatch, { keepTape: false, entropies: true }).promise;
+        handedOver += (scores.logProbs.byteLength + scores.entropies.byteLength) / 2 ** 20;
+        gc();
+      };
+      for (let i = 0; i < 10; i++) await cycle();
+      const before = megabytes();
+      handedOver = 0;
+      for (let i = 0; i < 100; i++) await cycle();
+      console.log(handedOver, megabytes() - before);`,
+      "--expose-gc",
+    );
+    expect(child.stderr).toBe("");
+    const [handedOver, growth] = child.stdout.split(" ").map(Number);
+    expect(handedOver).toBeGreaterThan(12);
+    expect(growth).toBeLessThan(handedOver! / 3);
   });
 
   test("gets the memory of disposed engines back, over hundreds of them", () => {

@@ -12,9 +12,9 @@
 namespace sightline {
 
 /**
- * Fills an op's argument struct from a JavaScript object whose properties are named as the struct's fields: typed arrays
- * of the field's element type (or null) for pointers, arrays of Float32Array for arrays of pointers, numbers, booleans.
- * Lengths are not checked: an op's contract does not say them in a form that code could read.
+ * Fills an op's argument struct from a JavaScript object whose properties are named as the struct's fields:
+ * typed arrays of the field's element type (or null) for pointers, arrays of Float32Array for arrays of pointers,
+ * numbers, booleans. Lengths are not checked: an op's contract does not say them in a form that code could read.
  */
 class OpArguments {
  public:
@@ -41,8 +41,12 @@ class OpArguments {
   }
 
  private:
-  void read_field(const char* name, const Napi::Value& value, int64_t& field) { field = number(name, value).Int64Value(); }
-  void read_field(const char* name, const Napi::Value& value, float& field) { field = number(name, value).FloatValue(); }
+  void read_field(const char* name, const Napi::Value& value, int64_t& field) {
+    field = number(name, value).Int64Value();
+  }
+  void read_field(const char* name, const Napi::Value& value, float& field) {
+    field = number(name, value).FloatValue();
+  }
   void read_field(const char* name, const Napi::Value& value, bool& field) {
     require(value.IsBoolean(), op_, ".", name, ": expected a boolean");
     field = value.As<Napi::Boolean>();
@@ -53,8 +57,12 @@ class OpArguments {
     field = value.IsNull() ? nullptr : elements<std::remove_const_t<Element>>(name, value);
   }
 
-  void read_field(const char* name, const Napi::Value& value, const float* const*& field) { field = pointers(name, value); }
-  void read_field(const char* name, const Napi::Value& value, float* const*& field) { field = pointers(name, value); }
+  void read_field(const char* name, const Napi::Value& value, const float* const*& field) {
+    field = pointers(name, value);
+  }
+  void read_field(const char* name, const Napi::Value& value, float* const*& field) {
+    field = pointers(name, value);
+  }
 
   Napi::Number number(const char* name, const Napi::Value& value) {
     require(value.IsNumber(), op_, ".", name, ": expected a number");
@@ -63,16 +71,16 @@ class OpArguments {
 
   template <class Element>
   Element* elements(const std::string& name, const Napi::Value& value) {
-    struct Expected {
-      napi_typedarray_type type;
-      const char* name;
-    };
-    constexpr Expected expected = std::is_same_v<Element, float>     ? Expected{napi_float32_array, "Float32Array"}
-                                  : std::is_same_v<Element, double>  ? Expected{napi_float64_array, "Float64Array"}
-                                  : std::is_same_v<Element, int32_t> ? Expected{napi_int32_array, "Int32Array"}
-                                                                     : Expected{napi_uint32_array, "Uint32Array"};
-    require(value.IsTypedArray() && value.As<Napi::TypedArray>().TypedArrayType() == expected.type, op_, ".", name,
-            ": expected a ", expected.name, " or null");
+    constexpr napi_typedarray_type type = std::is_same_v<Element, float>     ? napi_float32_array
+                                          : std::is_same_v<Element, double>  ? napi_float64_array
+                                          : std::is_same_v<Element, int32_t> ? napi_int32_array
+                                                                             : napi_uint32_array;
+    constexpr const char* type_name = type == napi_float32_array   ? "Float32Array"
+                                      : type == napi_float64_array ? "Float64Array"
+                                      : type == napi_int32_array   ? "Int32Array"
+                                                                   : "Uint32Array";
+    require(value.IsTypedArray() && value.As<Napi::TypedArray>().TypedArrayType() == type, op_, ".", name,
+            ": expected a ", type_name, " or null");
     return value.As<Napi::TypedArrayOf<Element>>().Data();
   }
 
@@ -80,7 +88,8 @@ class OpArguments {
     require(value.IsArray(), op_, ".", name, ": expected an array of Float32Array");
     const Napi::Array array = value.As<Napi::Array>();
     auto list = std::make_unique<float*[]>(array.Length());
-    for (uint32_t i = 0; i < array.Length(); ++i) list[i] = elements<float>(concat(name, "[", i, "]"), array.Get(i));
+    for (uint32_t i = 0; i < array.Length(); ++i)
+      list[i] = elements<float>(concat(name, "[", i, "]"), array.Get(i));
     pointers_.push_back(std::move(list));
     return pointers_.back().get();
   }

@@ -9,7 +9,7 @@
 namespace sightline {
 namespace {
 
-/** The devices of one JavaScript environment. They outlive a call, so that an op meets what others left in scratch memory. */
+/** The devices of one JavaScript environment. They outlive a call: ops meet what others left in scratch memory. */
 using Devices = std::map<std::pair<Isa, int>, Device>;
 
 Isa isa_named(const std::string& name) {
