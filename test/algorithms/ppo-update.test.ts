@@ -87,6 +87,30 @@ describe("the gradient", () => {
       ["value_head"],
     ]);
   });
+
+  test("rises over the warm-up, step by step", async () => {
+    const policy = new RecordingPolicy();
+    const steady = { updates: 2, epochs: 2, minibatchSize: 256, finalLearningRate: 0.1 };
+    await run(options({ policy }, { ...steady, warmupSteps: 3 }));
+    const rates = policy.steps.map(({ groups }) => groups[0]!.learningRate);
+    expect(rates).toEqual([0.25, 0.5, 0.75, 1].map((share) => expect.closeTo(0.1 * share, 12)));
+  });
+
+  test("of the KL penalty is zero at first and then points back to the sampling policy", async () => {
+    const free = new RecordingPolicy();
+    const bound = new RecordingPolicy();
+    const settings = { updates: 1, epochs: 2, minibatchSize: 256, lambda: 1 };
+    await run(options({ policy: free }, settings));
+    await run(options({ policy: bound }, { ...settings, klCoefficient: 0.7 }));
+    expect(bound.calls[0]!.gradient).toEqual(free.calls[0]!.gradient);
+    const [plain, pulled] = [free.calls[1]!, bound.calls[1]!];
+    const pull = pulled.gradient.logProbs.map(
+      (g, t) => (g - plain.gradient.logProbs[t]!) * pulled.sequences.length,
+    );
+    expect(Math.max(...pull.map(Math.abs))).toBeGreaterThan(0);
+    // 0.7 (ratio - 1), and a ratio is never negative.
+    expect(Math.min(...pull)).toBeGreaterThan(-0.7);
+  });
 });
 
 describe("the metrics", () => {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { clippedSurrogate, klK3, valueLoss } from "../../src/rl/ppo-objective.js";
+import { clippedSurrogate, klK3, klK3Gradient, valueLoss } from "../../src/rl/ppo-objective.js";
 
 /** df/dx by central differences. */
 function slope(f: (x: number) => number, x: number): number {
@@ -101,5 +101,22 @@ describe("klK3", () => {
     const exact = old.reduce((sum, p, i) => sum + p * Math.log(p / current[i]!), 0);
     const estimate = old.reduce((sum, p, i) => sum + p * klK3(Math.log(current[i]!), Math.log(p)), 0);
     expect(estimate).toBeCloseTo(exact, 12);
+  });
+});
+
+describe("klK3Gradient", () => {
+  test.each([
+    [-3, -3],
+    [-3.5, -3],
+    [-1, -1.2],
+    [-9, -0.1],
+  ])("is the derivative of klK3 at (%d, %d)", (newLogProb, oldLogProb) => {
+    const h = 1e-5;
+    const difference = (klK3(newLogProb + h, oldLogProb) - klK3(newLogProb - h, oldLogProb)) / (2 * h);
+    expect(klK3Gradient(newLogProb, oldLogProb)).toBeCloseTo(difference, 9);
+  });
+
+  test("pulls an improbable response back with a force of at most one", () => {
+    expect(klK3Gradient(-40, 0)).toBeCloseTo(-1, 12);
   });
 });
