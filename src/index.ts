@@ -90,7 +90,7 @@ export type {
 } from "./rollout/trajectory.js";
 
 // Runs
-export { parseConfig, type PpoRunConfig, type RunConfig, type SftRunConfig } from "./train/config.js";
+export { type PpoRunConfig, parseConfig, type RunConfig, type SftRunConfig } from "./train/config.js";
 export { ConfigError } from "./train/config-error.js";
 export {
   type EvaluateOptions,
@@ -106,4 +106,4 @@ export { resolveConfig } from "./train/resolve-config.js";
 export { type Algorithm, type RunOptions, type RunOutcome, type RunSettings, run } from "./train/run.js";
 export { RunFolder, RunFolderError } from "./train/run-folder.js";
 export { findTask, type Task } from "./train/tasks.js";
-export { train, type TrainOptions } from "./train/train.js";
+export { type TrainOptions, train } from "./train/train.js";

@@ -37,12 +37,12 @@ function transpose(a: ArrayLike<number>, rows: number, columns: number): Float64
 function write(
   path: string,
   parameters: readonly ParameterInfo[],
-  valueOf: (name: string) => ArrayLike<number>,
+  valuesOf: (name: string) => ArrayLike<number>,
 ): void {
   const tensors = parameters.map(({ name, shape }) => ({
     name,
     shape,
-    data: Float32Array.from(valueOf(name)),
+    data: Float32Array.from(valuesOf(name)),
   }));
   native.writeSafetensors(path, tensors, {});
 }
