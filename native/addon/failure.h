@@ -2,7 +2,6 @@
 
 #include <napi.h>
 
-#include <new>
 #include <string>
 
 #include "core/error.h"
@@ -19,19 +18,7 @@ struct Failure {
 };
 
 /** Describes the exception being handled; call it inside `catch (...)`. */
-inline Failure current_failure() {
-  try {
-    throw;
-  } catch (const Error& error) {
-    return Failure(error);
-  } catch (const std::bad_alloc&) {
-    return {ErrorCode::out_of_memory, "the system has no more memory"};
-  } catch (const std::exception& error) {
-    return {ErrorCode::internal, concat("a bug in the native code: ", error.what())};
-  } catch (...) {
-    return {ErrorCode::internal, "a bug in the native code: an exception of unknown type"};
-  }
-}
+inline Failure current_failure() { return Failure(current_error()); }
 
 inline Napi::Error to_js_error(Napi::Env env, const Failure& failure) {
   Napi::Error error = Napi::Error::New(env, failure.message);

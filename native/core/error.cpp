@@ -1,5 +1,7 @@
 #include "core/error.h"
 
+#include <new>
+
 namespace sightline {
 
 const char* error_code_name(ErrorCode code) {
@@ -14,6 +16,20 @@ const char* error_code_name(ErrorCode code) {
     case ErrorCode::internal: return "INTERNAL";
   }
   return "INTERNAL";
+}
+
+Error current_error() {
+  try {
+    throw;
+  } catch (const Error& error) {
+    return error;
+  } catch (const std::bad_alloc&) {
+    return Error(ErrorCode::out_of_memory, "the system has no more memory");
+  } catch (const std::exception& error) {
+    return Error(ErrorCode::internal, concat("a bug in the native code: ", error.what()));
+  } catch (...) {
+    return Error(ErrorCode::internal, "a bug in the native code: an exception of unknown type");
+  }
 }
 
 }  // namespace sightline

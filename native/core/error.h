@@ -21,6 +21,9 @@ class Error : public std::runtime_error {
   ErrorCode code_;
 };
 
+/** The exception being handled, as an Error; call it inside `catch (...)`. */
+Error current_error();
+
 /** Concatenates its arguments as a stream would print them. */
 template <class... Parts>
 std::string concat(const Parts&... parts) {

@@ -1,7 +1,6 @@
 #include "engine/engine.h"
 
 #include <cmath>
-#include <new>
 
 #include "engine/checkpoint.h"
 
@@ -9,21 +8,6 @@ namespace sightline {
 namespace {
 
 const Error disposed_error(ErrorCode::disposed, "the engine is disposed; create a new one");
-
-/** The exception being handled, as an Error. */
-Error current_error() {
-  try {
-    throw;
-  } catch (const Error& error) {
-    return error;
-  } catch (const std::bad_alloc&) {
-    return Error(ErrorCode::out_of_memory, "the system has no more memory");
-  } catch (const std::exception& error) {
-    return Error(ErrorCode::internal, error.what());
-  } catch (...) {
-    return Error(ErrorCode::internal, "an unknown exception");
-  }
-}
 
 void validate(const EngineOptions& options) {
   require(options.threads >= 1 && options.threads <= 1024, "threads: expected an integer in [1, 1024], received ", options.threads);
@@ -168,8 +152,9 @@ void Engine::save(std::string model_path, std::string optimizer_path, Callback<s
 void Engine::load(std::string model_path, std::string optimizer_path, Callback<std::monostate> callback) {
   submit(std::move(callback), [this, model_path = std::move(model_path), optimizer_path = std::move(optimizer_path)] {
     load_parameters(vlm_->parameters(), model_path);
-    if (!optimizer_path.empty()) load_optimizer(vlm_->parameters(), optimizer_path);
+    // Before anything else can fail: tapes and gradients belong to the old weights.
     learner_->reset();
+    if (!optimizer_path.empty()) load_optimizer(vlm_->parameters(), optimizer_path);
     return std::monostate{};
   });
 }

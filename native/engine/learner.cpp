@@ -1,11 +1,18 @@
 #include "engine/learner.h"
 
+#include <atomic>
 #include <cstring>
 
 #include "core/error.h"
 
 namespace sightline {
 namespace {
+
+/** One number per tape of the process, so that no engine takes another's for its own. */
+uint64_t new_tape_number() {
+  static std::atomic<uint64_t> last{0};
+  return ++last;
+}
 
 /** Rows of a packing attend to each other. */
 class PackedAttention : public RowAttention {
@@ -70,7 +77,7 @@ ForwardResult Learner::forward(const std::vector<Sequence>& sequences, const For
   for (const Sequence& sequence : sequences)
     result.offsets.push_back(result.offsets.back() + static_cast<int32_t>(sequence.response.size()));
   if (options.keep_tape) {
-    result.tape = next_tape_++;
+    result.tape = new_tape_number();
     passes_.emplace(result.tape, std::move(pass));
   }
   return result;

@@ -55,7 +55,6 @@ class Learner {
   Vlm& vlm_;
   bool activation_checkpointing_;
   std::map<uint64_t, std::shared_ptr<Pass>> passes_;
-  uint64_t next_tape_ = 1;
 };
 
 }  // namespace sightline

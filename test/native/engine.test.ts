@@ -124,6 +124,18 @@ describe("results", () => {
 });
 
 describe("training calls", () => {
+  test("a tape of another engine is refused", async () => {
+    const other = await createTinyEngine();
+    try {
+      const scores = await other.forward([sequence(2)]);
+      const gradient = { logProbs: Float32Array.of(1, 1) };
+      await expectFailure(engine.backward(scores, gradient), "INVALID_ARGUMENT", /^forward: the tape \d+ is gone/);
+      await other.backward(scores, gradient);
+    } finally {
+      other.dispose();
+    }
+  });
+
   test("a tape serves one backward", async () => {
     const scores = await engine.forward([sequence(3)]);
     await engine.backward(scores, { logProbs: new Float32Array(3) });
