@@ -129,7 +129,11 @@ describe("training calls", () => {
     try {
       const scores = await other.forward([sequence(2)]);
       const gradient = { logProbs: Float32Array.of(1, 1) };
-      await expectFailure(engine.backward(scores, gradient), "INVALID_ARGUMENT", /^forward: the tape \d+ is gone/);
+      await expectFailure(
+        engine.backward(scores, gradient),
+        "INVALID_ARGUMENT",
+        /^forward: the tape \d+ is gone/,
+      );
       await other.backward(scores, gradient);
     } finally {
       other.dispose();
