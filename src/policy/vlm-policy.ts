@@ -122,9 +122,9 @@ export class VlmPolicy implements Policy {
    * Writes a model folder that `load` and `loadCheckpoint` read. Files already there are replaced one by one;
    * a caller that must survive being killed in between writes to a new folder and renames it.
    *
-   * @param options.optimizer also write the optimizer's state, so that training continues where it was
+   * @param options.optimizer also write the optimizer's state, so that training continues where it was; default false
    */
-  async saveCheckpoint(folder: string, options: { optimizer: boolean }): Promise<void> {
+  async saveCheckpoint(folder: string, options: { optimizer?: boolean } = {}): Promise<void> {
     await writeTextFiles(this.#checkpoint, folder);
     await this.save({
       model: join(folder, checkpointFiles.weights),

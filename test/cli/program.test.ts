@@ -105,7 +105,9 @@ describe("sightline", () => {
     const { stdout } = await cli(["train", "--help"]);
     expect(stdout).toContain("Presets: number-line\n");
     expect(stdout).toMatch(/ {2}ppo\.clipRange\n {6}.*Takes a number > 0 and < 1\. Default: 0\.1\./);
-    expect((await cli(["sft", "--help"])).stdout).toContain("Presets: number-line-sft\n");
+    expect((await cli(["sft", "--help"])).stdout).toContain(
+      "Presets: number-line-sft, number-line-sft-refine\n",
+    );
   });
 
   test.each([
