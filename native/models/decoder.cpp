@@ -1,7 +1,5 @@
 #include "models/decoder.h"
 
-#include <cmath>
-
 #include "core/error.h"
 
 namespace sightline {
@@ -11,8 +9,6 @@ constexpr Component component = Component::decoder;
 
 // Small, so that a fresh model starts near the uniform distribution over tokens.
 constexpr float head_deviation = 0.02f;
-
-float fan_in_deviation(int64_t fan_in) { return 1.0f / std::sqrt(static_cast<float>(fan_in)); }
 
 }  // namespace
 

@@ -1,7 +1,5 @@
 #include "models/value_head.h"
 
-#include <cmath>
-
 #include "core/error.h"
 
 namespace sightline {
@@ -10,7 +8,7 @@ ValueHead::ValueHead(ParameterSet& parameters, const ValueHeadSpec& spec, int64_
   for (size_t i = 0; i <= spec.hidden_widths.size(); ++i) {
     const bool last = i == spec.hidden_widths.size();
     const int64_t out = last ? 1 : spec.hidden_widths[i];
-    const float deviation = last ? 0.0f : 1.0f / std::sqrt(static_cast<float>(in));
+    const float deviation = last ? 0.0f : fan_in_deviation(in);
     layers_.emplace_back(parameters, std::vector<Linear::Part>{{concat("value_head.layers.", i), out}},
                          Linear::Options{Component::value_head, in, true, deviation});
     in = out;

@@ -1,7 +1,5 @@
 #include "models/vision_encoder.h"
 
-#include <cmath>
-
 #include "core/error.h"
 
 namespace sightline {
@@ -11,8 +9,6 @@ constexpr Component component = Component::vision;
 
 // Learned positions start this wide: with 0.02, a small encoder takes several times longer to tell the patches apart.
 constexpr float position_deviation = 0.3f;
-
-float fan_in_deviation(int64_t fan_in) { return 1.0f / std::sqrt(static_cast<float>(fan_in)); }
 
 }  // namespace
 

@@ -16,7 +16,7 @@ float residual_deviation(const ModelSpec& spec) {
 }
 
 Linear projector_linear(ParameterSet& parameters, const char* name, int64_t in, int64_t out) {
-  return Linear(parameters, {{name, out}}, {Component::projector, in, true, 1.0f / std::sqrt(static_cast<float>(in))});
+  return Linear(parameters, {{name, out}}, {Component::projector, in, true, fan_in_deviation(in)});
 }
 
 }  // namespace

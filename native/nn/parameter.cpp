@@ -75,6 +75,8 @@ const LoraSpec* ParameterSet::lora(Component component) const {
   return adapted ? &*options_.lora : nullptr;
 }
 
+float fan_in_deviation(int64_t fan_in) { return 1.0f / std::sqrt(static_cast<float>(fan_in)); }
+
 void ParameterSet::clear_gradients() {
   for (const Parameter& parameter : parameters_)
     if (parameter.trainable()) fill_zero(parameter.gradient);

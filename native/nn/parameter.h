@@ -34,6 +34,9 @@ struct Initializer {
   static Initializer uniform(float bound) { return {Kind::uniform, bound}; }
 };
 
+/** Standard deviation with which a linear layer keeps the size of what passes it: fan_in^-0.5. */
+float fan_in_deviation(int64_t fan_in);
+
 /** A named tensor of the model with its gradient and optimizer state; both are empty while it is frozen. */
 struct Parameter {
   std::string name;
