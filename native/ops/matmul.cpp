@@ -31,67 +31,40 @@ void with_precision(Precision precision, const Body& body) {
     body.template operator()<Precision::fp32>();
 }
 
-/** A block of A in tiles, and how its tiles are multiplied. */
+/** Where the sums of the tile at (row, column) go; what is added to them is added with the first block along the depth. */
+Epilogue epilogue_at(const MatmulArgs& m, int64_t row, int64_t column, bool first) {
+  return {m.c + row * m.c_row_stride + column,
+          m.c_row_stride,
+          m.bias && first ? m.bias + column : nullptr,
+          m.addend && first ? m.addend + row * m.addend_row_stride + column : nullptr,
+          m.addend_row_stride,
+          m.alpha,
+          m.accumulate || !first};
+}
+
+constexpr int64_t row_tile_size = tile_rows * RowMajorTile::row_stride;
+
+/** Rows [first_row, first_row + rows) of C, panels [first_panel, last_panel), where rows of A lie next to each other. */
 template <Precision P>
-class BlockOfA {
- public:
-  static constexpr int64_t tile_size = tile_rows * RowMajorTile::row_stride;
-
-  BlockOfA(const MatmulArgs& m, float* scratch) : m_(m), tiles_(scratch), row_major_(m.a_column_stride == 1) {}
-
-  /** Packs rows [first_row, first_row + rows), elements [k, k + depth). */
-  void pack(int64_t first_row, int64_t rows, int64_t k, int64_t depth) const {
-    const float* a = m_.a + first_row * m_.a_row_stride + k * m_.a_column_stride;
-    if (row_major_)
-      for (int64_t i = 0; i < rows; ++i)
-        to_words<P>(a + i * m_.a_row_stride, depth,
-                    tiles_ + i / tile_rows * tile_size + i % tile_rows * RowMajorTile::row_stride);
-    else
-      pack_across<P, tile_rows>(a, m_.a_column_stride, rows, depth, tiles_, tile_size);
-  }
-
-  /** Tile at row `i` of the block against the panels from `b` on. */
-  void multiply(int64_t i, int64_t rows, const float* b, int64_t panel_stride, int64_t words, int64_t columns,
-                const Epilogue& e) const {
-    using Words = typename Packed<P>::Words;
-    const float* tile = tiles_ + i / tile_rows * tile_size;
-    if (row_major_)
-      multiply_row_major<Words>(rows, tile, b, panel_stride, words, columns, e);
-    else
-      multiply_depth_major<Words>(rows, tile, b, panel_stride, words, columns, e);
-  }
-
- private:
-  const MatmulArgs& m_;
-  float* tiles_;
-  bool row_major_;
-};
-
-/** Rows [first_row, first_row + rows) times panels [first_panel, last_panel). */
-template <Precision P>
-void multiply_block(const MatmulArgs& m, const float* packed_b, int64_t first_row, int64_t rows, int64_t first_panel,
-                    int64_t last_panel, float* scratch) {
-  const BlockOfA<P> a(m, scratch);
+void multiply_rows(const MatmulArgs& m, const float* packed_b, int64_t first_row, int64_t rows, int64_t first_panel,
+                   int64_t last_panel, float* packed_a) {
   const int64_t first_column = first_panel * panel_width;
   const int64_t columns = min(m.n, last_panel * panel_width) - first_column;
   const int64_t panel_stride = words_of<P>(m.k) * panel_width;
   constexpr int64_t depth_elements = depth_block * elements_per_word(P);
   for (int64_t k = 0; k < m.k; k += depth_elements) {
-    const int64_t depth = min(depth_elements, m.k - k), words = words_of<P>(depth);
-    a.pack(first_row, rows, k, depth);
-    const bool first = k == 0;
-    Epilogue e{nullptr, m.c_row_stride, nullptr, nullptr, m.addend_row_stride, m.alpha, m.accumulate || !first};
+    const int64_t depth = min(depth_elements, m.k - k);
+    for (int64_t i = 0; i < rows; ++i)
+      to_words<P>(m.a + (first_row + i) * m.a_row_stride + k, depth,
+                  packed_a + i / tile_rows * row_tile_size + i % tile_rows * RowMajorTile::row_stride);
     // A panel of B stays in the nearest caches while every tile of A passes it; with one tile, all panels pass the tile.
     const int64_t step = rows <= tile_rows ? columns : panel_width;
     for (int64_t j = 0; j < columns; j += step) {
       const float* panel = packed_b + (first_column + j) / panel_width * panel_stride + words_of<P>(k) * panel_width;
-      for (int64_t i = 0; i < rows; i += tile_rows) {
-        const int64_t row = first_row + i, column = first_column + j;
-        e.c = m.c + row * m.c_row_stride + column;
-        e.bias = m.bias && first ? m.bias + column : nullptr;
-        e.addend = m.addend && first ? m.addend + row * m.addend_row_stride + column : nullptr;
-        a.multiply(i, min(tile_rows, rows - i), panel, panel_stride, words, min(step, columns - j), e);
-      }
+      for (int64_t i = 0; i < rows; i += tile_rows)
+        multiply_row_major<typename Packed<P>::Words>(min(tile_rows, rows - i), packed_a + i / tile_rows * row_tile_size, panel,
+                                                      panel_stride, words_of<P>(depth), min(step, columns - j),
+                                                      epilogue_at(m, first_row + i, first_column + j, k == 0));
     }
   }
 }
@@ -119,8 +92,18 @@ void pack(ExecutionContext& context, const PackMatrixArgs& args) {
   }
 }
 
+/** Calls body(task, thread) for every task; small products stay on the caller's thread, for waking another costs more. */
+template <class Body>
+void for_each_task(ExecutionContext& context, int64_t tasks, int64_t work, const Body& body) {
+  if (work < 100000)
+    for (int64_t task = 0; task < tasks; ++task) body(task, 0);
+  else
+    context.pool().parallel_for(tasks, body);
+}
+
+/** A with rows next to each other in memory: tasks are blocks of rows, each packed by the thread that takes it. */
 template <Precision P>
-void multiply(ExecutionContext& context, const MatmulArgs& args) {
+void multiply_by_rows(ExecutionContext& context, const MatmulArgs& args) {
   const float* packed_b = args.packed_b;
   if (!packed_b) {
     float* packed = context.shared_scratch(matmul_packed_size(this_isa, P, args.k, args.n));
@@ -128,27 +111,65 @@ void multiply(ExecutionContext& context, const MatmulArgs& args) {
     packed_b = packed;
   }
   const int64_t panels = (args.n + panel_width - 1) / panel_width;
-  const int threads = context.pool().size();
   // Blocks of whole tiles, evenly filled; where rows alone give too few tasks, columns are split as well. Neither
   // changes the order of any sum.
-  const int64_t work = args.m * args.n * args.k;
-  const bool alone = threads == 1 || work < 100000;
+  const int64_t wanted = context.pool().size() == 1 ? 1 : 4 * context.pool().size();
   const int64_t tiles = (args.m + tile_rows - 1) / tile_rows;
-  const int64_t tiles_per_block = min(row_block / tile_rows, alone ? tiles : max(1, tiles / (4 * threads)));
-  const int64_t rows_per_block = tiles_per_block * tile_rows;
+  const int64_t rows_per_block = min(row_block / tile_rows, max(1, tiles / wanted)) * tile_rows;
   const int64_t row_tasks = (args.m + rows_per_block - 1) / rows_per_block;
-  int64_t column_tasks = 1;
-  if (!alone && row_tasks < 4 * threads) column_tasks = min(panels, (4 * threads + row_tasks - 1) / row_tasks);
-  const auto task = [&](int64_t index, int thread) {
-    const int64_t row = index / column_tasks * rows_per_block, column = index % column_tasks;
-    const int64_t rows = min(rows_per_block, args.m - row);
-    float* packed_a = context.thread_scratch(thread, tiles_per_block * BlockOfA<P>::tile_size);
-    multiply_block<P>(args, packed_b, row, rows, panels * column / column_tasks, panels * (column + 1) / column_tasks, packed_a);
-  };
-  if (alone)
-    for (int64_t index = 0; index < row_tasks * column_tasks; ++index) task(index, 0);
-  else
-    context.pool().parallel_for(row_tasks * column_tasks, task);
+  const int64_t column_tasks = row_tasks < wanted ? min(panels, (wanted + row_tasks - 1) / row_tasks) : 1;
+  for_each_task(context, row_tasks * column_tasks, args.m * args.n * args.k, [&](int64_t task, int thread) {
+    const int64_t row = task / column_tasks * rows_per_block, column = task % column_tasks;
+    multiply_rows<P>(args, packed_b, row, min(rows_per_block, args.m - row), panels * column / column_tasks,
+                     panels * (column + 1) / column_tasks,
+                     context.thread_scratch(thread, rows_per_block / tile_rows * row_tile_size));
+  });
+}
+
+/**
+ * A with columns next to each other in memory, the gradient of a weight: along the depth block by block, all threads pack
+ * the block of both operands, in whole rows as they lie in memory, then share the tiles of C.
+ */
+template <Precision P>
+void multiply_by_columns(ExecutionContext& context, const MatmulArgs& args) {
+  constexpr int64_t depth_elements = depth_block * elements_per_word(P);
+  constexpr int64_t tile_size = depth_block * tile_rows;
+  constexpr int64_t steps_per_task = 32 * elements_per_word(P);
+  const int64_t tiles = (args.m + tile_rows - 1) / tile_rows, panels = (args.n + panel_width - 1) / panel_width;
+  float* packed_a = context.shared_scratch(tiles * tile_size + panels * depth_block * panel_width);
+  float* block_of_b = packed_a + tiles * tile_size;
+  // Threads take groups of panels, all tiles against each: a panel is read once, A stays in the caches.
+  const int64_t wanted = context.pool().size() == 1 ? 1 : 4 * context.pool().size();
+  const int64_t panel_tasks = min(panels, wanted), tile_tasks = min(tiles, (wanted + panel_tasks - 1) / panel_tasks);
+  for (int64_t k = 0; k < args.k; k += depth_elements) {
+    const int64_t depth = min(depth_elements, args.k - k), words = words_of<P>(depth);
+    for_each_task(context, (depth + steps_per_task - 1) / steps_per_task, args.m * args.n * depth, [&](int64_t task, int) {
+      const int64_t first = task * steps_per_task, steps = min(steps_per_task, depth - first);
+      pack_across<P, tile_rows>(args.a + (k + first) * args.a_column_stride, args.a_column_stride, args.m, steps,
+                                packed_a + words_of<P>(first) * tile_rows, tile_size);
+      if (!args.packed_b && args.b_column_stride == 1)
+        pack_across<P, panel_width>(args.b + (k + first) * args.b_row_stride, args.b_row_stride, args.n, steps,
+                                    block_of_b + words_of<P>(first) * panel_width, words * panel_width);
+    });
+    const float* packed_b = block_of_b;
+    int64_t panel_stride = words * panel_width;
+    if (args.packed_b) {
+      packed_b = args.packed_b + words_of<P>(k) * panel_width;
+      panel_stride = words_of<P>(args.k) * panel_width;
+    } else if (args.b_column_stride != 1) {
+      pack<P>(context, {args.b + k, args.b_row_stride, args.b_column_stride, block_of_b, depth, args.n, P});
+    }
+    for_each_task(context, panel_tasks * tile_tasks, args.m * args.n * depth, [&](int64_t task, int) {
+      const int64_t panel_task = task / tile_tasks, tile_task = task % tile_tasks;
+      for (int64_t panel = panels * panel_task / panel_tasks; panel < panels * (panel_task + 1) / panel_tasks; ++panel)
+        for (int64_t tile = tiles * tile_task / tile_tasks; tile < tiles * (tile_task + 1) / tile_tasks; ++tile) {
+          const int64_t row = tile * tile_rows, column = panel * panel_width;
+          multiply_tile<typename Packed<P>::Words, DepthMajorTile, tile_rows, 1>(
+              packed_a + tile * tile_size, packed_b + panel * panel_stride, panel_stride, words, min(tile_rows, args.m - row),
+              min(panel_width, args.n - column), epilogue_at(args, row, column, k == 0));
+        }
+    });
+  }
 }
 
 }  // namespace
@@ -159,7 +180,12 @@ void pack_matrix(ExecutionContext& context, const PackMatrixArgs& args) {
 
 void matmul(ExecutionContext& context, const MatmulArgs& args) {
   if (args.m == 0 || args.n == 0) return;
-  with_precision(args.precision, [&]<Precision P>() { multiply<P>(context, args); });
+  with_precision(args.precision, [&]<Precision P>() {
+    if (args.a_column_stride == 1)
+      multiply_by_rows<P>(context, args);
+    else
+      multiply_by_columns<P>(context, args);
+  });
 }
 
 }  // namespace sightline::SIGHTLINE_ISA

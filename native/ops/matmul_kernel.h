@@ -165,16 +165,4 @@ void multiply_row_major(int64_t rows, const float* a, const float* b, int64_t pa
   }
 }
 
-/** A depth-major tile of A, rows that do not exist packed as zeros, against all panels from `b` on that cover `columns`. */
-template <class Words>
-void multiply_depth_major(int64_t rows, const float* a, const float* b, int64_t panel_stride, int64_t depth, int64_t columns,
-                          Epilogue e) {
-  for (; columns > 0; columns -= panel_width, b += panel_stride) {
-    multiply_tile<Words, DepthMajorTile, tile_rows, 1>(a, b, panel_stride, depth, rows, columns, e);
-    e.c += panel_width;
-    if (e.bias) e.bias += panel_width;
-    if (e.addend) e.addend += panel_width;
-  }
-}
-
 }  // namespace sightline::SIGHTLINE_ISA

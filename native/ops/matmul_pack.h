@@ -33,34 +33,49 @@ constexpr int64_t words_of(int64_t depth) {
 /**
  * Elements that are neighbours across the panels: word p of element i goes to panel i / Width, entry p * Width + i % Width,
  * zero up to the end of the last panel. One step along the depth reaches all panels before the next does, so that rows of
- * x are read whole; where Width is no multiple of `lanes`, a store runs over into entries that the next step overwrites.
+ * x are read whole.
  *
  * @param x             element i of step p at x[p * depth_stride + i]
- * @param panel_stride  words between panels; the last one has `lanes` words to spare
+ * @param panel_stride  words between panels
  */
 template <Precision P, int Width>
 void pack_across(const float* x, int64_t depth_stride, int64_t count, int64_t depth, float* to, int64_t panel_stride) {
-  const auto step = [&](const float* first, auto second_of, float* out) {
+  const auto step = [&](const float* first, auto words_of_first, float* out, auto store_words) {
     for (int64_t i = 0; i < count; i += Width, out += panel_stride)
 #pragma GCC unroll 8
       for (int v = 0; v < Width; v += lanes) {
         const int64_t left = count - i - v;
+        Vec words = zero();
         if (left >= lanes)
-          store(out + v, second_of(load(first + i + v), i + v, Whole{}));
-        else
-          store(out + v, left > 0 ? second_of(load_partial(first + i + v, left), i + v, Part{left}) : zero());
+          words = words_of_first(load(first + i + v), i + v, Whole{});
+        else if (left > 0)
+          words = words_of_first(load_partial(first + i + v, left), i + v, Part{left});
+        store_words(out + v, words, Width - v);
       }
   };
-  if constexpr (P == Precision::fp32) {
-    for (int64_t p = 0; p < depth; ++p, to += Width)
-      step(x + p * depth_stride, [](Vec words, int64_t, auto) { return words; }, to);
-  } else {
+  // Where Width is no multiple of `lanes`, a store runs over into entries that the next step writes; the last may not.
+  const auto running_over = [](float* out, Vec words, int64_t) { store(out, words); };
+  const auto exact = [](float* out, Vec words, int64_t room) {
+    if (room >= lanes)
+      store(out, words);
+    else
+      store_partial(out, words, room);
+  };
+  const auto each_step = [&](int64_t elements, auto words_from) {
     int64_t p = 0;
-    for (; p + 2 <= depth; p += 2, to += Width) {
+    for (; p + 2 * elements <= depth; p += elements, to += Width) step(x + p * depth_stride, words_from(p), to, running_over);
+    for (; p + elements <= depth; p += elements, to += Width) step(x + p * depth_stride, words_from(p), to, exact);
+    return p;
+  };
+  if constexpr (P == Precision::fp32) {
+    each_step(1, [](int64_t) { return [](Vec words, int64_t, auto) { return words; }; });
+  } else {
+    const int64_t paired = each_step(2, [&](int64_t p) {
       const float* second = x + (p + 1) * depth_stride;
-      step(x + p * depth_stride, [&](Vec first, int64_t i, auto n) { return interleaved_pairs(first, load(second + i, n)); }, to);
-    }
-    if (p < depth) step(x + p * depth_stride, [](Vec first, int64_t, auto) { return interleaved_pairs(first, zero()); }, to);
+      return [second](Vec first, int64_t i, auto n) { return interleaved_pairs(first, load(second + i, n)); };
+    });
+    const auto alone = [](Vec first, int64_t, auto) { return interleaved_pairs(first, zero()); };
+    if (paired < depth) step(x + paired * depth_stride, alone, to, exact);
   }
 }
 
