@@ -24,6 +24,12 @@ class Tensor {
   int64_t size() const { return rows_ * columns_; }
   explicit operator bool() const { return storage_ != nullptr; }
 
+  /** Lets go of the memory; the shape stays. */
+  void drop_data() {
+    storage_.reset();
+    data_ = nullptr;
+  }
+
   /** Rows [first, first + count) of the same memory. */
   Tensor slice_rows(int64_t first, int64_t count) const {
     Tensor view = *this;

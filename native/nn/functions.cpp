@@ -4,6 +4,22 @@
 
 namespace sightline {
 
+namespace {
+
+/** Fills y by work(data), and lets it be filled again where y is dropped in between. */
+template <class Work>
+void compute(Tape& tape, const Var& y, Work work) {
+  work(y->value.data());
+  if (!tape.recording()) return;
+  // Not `y` itself, which would then keep itself alive.
+  y->recompute = [&device = tape.device(), variable = y.get(), work = std::move(work)] {
+    variable->value = device.allocate(Purpose::activations, variable->value.rows(), variable->value.columns());
+    work(variable->value.data());
+  };
+}
+
+}  // namespace
+
 float AttentionShape::scale() const { return 1.0f / std::sqrt(static_cast<float>(head_size)); }
 
 Var layer_norm(Tape& tape, const Var& x, const ParameterSet::Block& weight, const ParameterSet::Block& bias,
@@ -13,8 +29,10 @@ Var layer_norm(Tape& tape, const Var& x, const ParameterSet::Block& weight, cons
   const Var y = tape.variable(rows, columns);
   const Tensor mean = device.allocate(Purpose::activations, rows, 1);
   const Tensor rstd = device.allocate(Purpose::activations, rows, 1);
-  tape.ops().layer_norm(tape.context(), {x->value.data(), weight.value.data(), bias.value.data(), y->value.data(),
-                                         mean.data(), rstd.data(), rows, columns, epsilon});
+  compute(tape, y, [&device, x, weight, bias, mean, rstd, rows, columns, epsilon](float* to) {
+    device.ops().layer_norm(device.context(), {x->value.data(), weight.value.data(), bias.value.data(), to, mean.data(),
+                                               rstd.data(), rows, columns, epsilon});
+  });
   tape.record([&device, x, y, weight, bias, mean, rstd, rows, columns] {
     device.ops().layer_norm_backward(
         device.context(), {y->gradient.data(), x->value.data(), weight.value.data(), mean.data(), rstd.data(),
@@ -28,7 +46,9 @@ Var rms_norm(Tape& tape, const Var& x, const ParameterSet::Block& weight, float 
   const int64_t rows = x->value.rows(), columns = x->value.columns();
   const Var y = tape.variable(rows, columns);
   const Tensor rstd = device.allocate(Purpose::activations, rows, 1);
-  tape.ops().rms_norm(tape.context(), {x->value.data(), weight.value.data(), y->value.data(), rstd.data(), rows, columns, epsilon});
+  compute(tape, y, [&device, x, weight, rstd, rows, columns, epsilon](float* to) {
+    device.ops().rms_norm(device.context(), {x->value.data(), weight.value.data(), to, rstd.data(), rows, columns, epsilon});
+  });
   tape.record([&device, x, y, weight, rstd, rows, columns] {
     device.ops().rms_norm_backward(device.context(),
                                    {y->gradient.data(), x->value.data(), weight.value.data(), rstd.data(),
@@ -41,7 +61,7 @@ Var gelu(Tape& tape, const Var& x) {
   Device& device = tape.device();
   const int64_t count = x->value.size();
   const Var y = tape.variable(x->value.rows(), x->value.columns());
-  tape.ops().gelu(tape.context(), {x->value.data(), y->value.data(), count});
+  compute(tape, y, [&device, x, count](float* to) { device.ops().gelu(device.context(), {x->value.data(), to, count}); });
   tape.record([&device, x, y, count] {
     device.ops().gelu_backward(device.context(), {y->gradient.data(), x->value.data(), y->gradient.data(), count});
     add_gradient(device, *x, y->gradient);
@@ -65,7 +85,9 @@ Var swiglu(Tape& tape, const Var& gate_up) {
   Device& device = tape.device();
   const int64_t rows = gate_up->value.rows(), width = gate_up->value.columns() / 2;
   const Var y = tape.variable(rows, width);
-  tape.ops().swiglu(tape.context(), {gate_up->value.data(), y->value.data(), rows, width});
+  compute(tape, y, [&device, gate_up, rows, width](float* to) {
+    device.ops().swiglu(device.context(), {gate_up->value.data(), to, rows, width});
+  });
   tape.record([&device, gate_up, y, rows, width] {
     Tensor gradient = device.allocate(Purpose::activations, rows, 2 * width);
     device.ops().swiglu_backward(device.context(),

@@ -65,6 +65,7 @@ Linear::Linear(ParameterSet& parameters, const std::vector<Part>& parts, const O
 Var Linear::forward(Tape& tape, const Var& x, const Var& residual) {
   Device& device = tape.device();
   const int64_t rows = x->value.rows();
+  x->restore();
   const Var y = tape.variable(rows, out());
   const int64_t in = x->value.columns();
   MatmulArgs product = times(device, x->value.data(), in, rows, in, packed_.forward.get(device, parameters_, weight_.value),
@@ -89,6 +90,7 @@ Var Linear::forward(Tape& tape, const Var& x, const Var& residual) {
     projections.push_back(std::move(projection));
   }
 
+  x->drop_if_cheap();
   tape.record([this, &device, x, y, residual, projections = std::move(projections)] {
     backward(device, x, y, projections);
     if (residual) add_gradient(device, *residual, y->gradient);
@@ -101,6 +103,7 @@ void Linear::backward(Device& device, const Var& x, const Var& y, const std::vec
   ExecutionContext& context = device.context();
   const Tensor& dy = y->gradient;
   const int64_t rows = dy.rows(), in = x->value.columns();
+  if (weight_.gradient || !adapters_.empty()) x->restore();
   if (weight_.gradient)
     ops.matmul(context, transposed_times(device, dy.data(), out(), out(), x->value, weight_.gradient, 1.0f));
   if (bias_.gradient) ops.sum_rows(context, {dy.data(), bias_.gradient.data(), rows, out()});
