@@ -57,7 +57,7 @@ void load_parameters(ParameterSet& parameters, const std::string& path) {
   for (Parameter& parameter : parameters.all())
     expected.push_back({parameter.name, parameter.shape, parameter.value.data(), parameter.value.size()});
   read_exactly(path, expected);
-  parameters.changed();
+  parameters.replaced();
 }
 
 void save_optimizer(const ParameterSet& parameters, const std::string& path) {

@@ -74,8 +74,9 @@ Engine::Engine(EngineOptions options) : options_(std::move(options)) {
   device_ = std::make_unique<Device>(select_isa(options_.cpu), options_.threads, options_.memory_limit_bytes,
                                      options_.precision);
   vlm_ = std::make_unique<Vlm>(*device_, options_.model, options_.parameters);
-  generator_ = std::make_unique<Generator>(*device_, *vlm_, options_.max_batch, options_.token_bytes);
-  learner_ = std::make_unique<Learner>(*device_, *vlm_, options_.activation_checkpointing);
+  image_features_ = std::make_unique<ImageFeatures>(*device_, *vlm_);
+  generator_ = std::make_unique<Generator>(*device_, *vlm_, *image_features_, options_.max_batch, options_.token_bytes);
+  learner_ = std::make_unique<Learner>(*device_, *vlm_, *image_features_, options_.activation_checkpointing);
   for (const Parameter& parameter : vlm_->parameters().all())
     parameter_infos_.push_back({parameter.name, parameter.shape, parameter.component, parameter.trainable()});
   thread_ = std::thread([this] { run(); });
@@ -203,6 +204,7 @@ void Engine::dispose() {
   // In the order in which they refer to each other.
   learner_.reset();
   generator_.reset();
+  image_features_.reset();
   vlm_.reset();
   device_.reset();
 }

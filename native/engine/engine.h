@@ -100,6 +100,7 @@ class Engine {
   EngineOptions options_;
   std::unique_ptr<Device> device_;
   std::unique_ptr<Vlm> vlm_;
+  std::unique_ptr<ImageFeatures> image_features_;
   std::unique_ptr<Generator> generator_;
   std::unique_ptr<Learner> learner_;
   std::vector<ParameterInfo> parameter_infos_;

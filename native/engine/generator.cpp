@@ -119,7 +119,7 @@ void Generator::prefill(const std::vector<std::shared_ptr<Prefix>>& prefixes) {
   Segments image_segments;
   Var features;
   if (!packing.images.empty())
-    features = vlm_.encode_images(tape, image_tensor(device_, packing, vlm_.spec()), image_segments);
+    features = image_features_.encode(tape, packing.images, image_segments);
   PrefillAttention attention(packing.segments, row_pages, row_slots);
   Decoder& decoder = vlm_.decoder();
   const Var hidden = decoder.forward(tape, decoder.embed(tape, packing.ids, features), packing.positions, attention,

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "engine/image_features.h"
 #include "engine/packing.h"
 #include "models/vlm.h"
 
@@ -61,8 +62,12 @@ class Generator {
   /**
    * @param token_bytes  what each token id stands for in the text, for stop strings; may be empty
    */
-  Generator(Device& device, Vlm& vlm, int64_t max_batch, std::vector<std::string> token_bytes)
-      : device_(device), vlm_(vlm), max_batch_(max_batch), token_bytes_(std::move(token_bytes)) {}
+  Generator(Device& device, Vlm& vlm, ImageFeatures& image_features, int64_t max_batch, std::vector<std::string> token_bytes)
+      : device_(device),
+        vlm_(vlm),
+        image_features_(image_features),
+        max_batch_(max_batch),
+        token_bytes_(std::move(token_bytes)) {}
 
   void submit(GenerateJob job) { waiting_.push_back(std::move(job)); }
   bool idle() const { return waiting_.empty() && active_.empty(); }
@@ -107,6 +112,7 @@ class Generator {
 
   Device& device_;
   Vlm& vlm_;
+  ImageFeatures& image_features_;
   const int64_t max_batch_;
   const std::vector<std::string> token_bytes_;
   std::deque<GenerateJob> waiting_;

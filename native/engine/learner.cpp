@@ -59,7 +59,7 @@ ForwardResult Learner::forward(const std::vector<Sequence>& sequences, const For
   Packing& packing = pass->packing;
   Var features;
   if (!packing.images.empty())
-    features = vlm_.encode_images(tape, image_tensor(device_, packing, vlm_.spec()), pass->image_segments);
+    features = image_features_.encode(tape, packing.images, pass->image_segments);
   Decoder& decoder = vlm_.decoder();
   const Var hidden = decoder.forward(tape, decoder.embed(tape, packing.ids, features), packing.positions, pass->attention,
                                      packing.output_rows);

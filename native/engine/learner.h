@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "engine/image_features.h"
 #include "engine/optimizer.h"
 #include "engine/packing.h"
 #include "models/vlm.h"
@@ -37,8 +38,8 @@ struct OutputGradient {
 /** The training side of the engine: scores sequences, takes gradients of the scores, steps the optimizer. */
 class Learner {
  public:
-  Learner(Device& device, Vlm& vlm, bool activation_checkpointing)
-      : device_(device), vlm_(vlm), activation_checkpointing_(activation_checkpointing) {}
+  Learner(Device& device, Vlm& vlm, ImageFeatures& image_features, bool activation_checkpointing)
+      : device_(device), vlm_(vlm), image_features_(image_features), activation_checkpointing_(activation_checkpointing) {}
 
   ForwardResult forward(const std::vector<Sequence>& sequences, const ForwardOptions& options);
   /** Adds to the gradients of the parameters and drops the tape. @throws invalid_argument for an unknown tape or wrong lengths */
@@ -53,6 +54,7 @@ class Learner {
 
   Device& device_;
   Vlm& vlm_;
+  ImageFeatures& image_features_;
   bool activation_checkpointing_;
   std::map<uint64_t, std::shared_ptr<Pass>> passes_;
 };

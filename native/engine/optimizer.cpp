@@ -70,7 +70,7 @@ std::vector<double> optimizer_step(Device& device, ParameterSet& parameters, con
     }
   }
   parameters.clear_gradients();
-  parameters.changed();
+  parameters.stepped();
   return norms;
 }
 

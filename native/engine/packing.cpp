@@ -1,7 +1,6 @@
 #include "engine/packing.h"
 
 #include <algorithm>
-#include <cstring>
 #include <unordered_map>
 
 namespace sightline {
@@ -79,15 +78,6 @@ Packing pack(std::span<const Sequence> sequences, const ModelSpec& spec) {
                                                   : first_response_output[i] + static_cast<int32_t>(t) - 1);
     }
   return packing;
-}
-
-Tensor image_tensor(Device& device, const Packing& packing, const ModelSpec& spec) {
-  const int64_t pixels = spec.vision.pixels();
-  Tensor tensor = device.allocate(Purpose::activations, static_cast<int64_t>(packing.images.size()), pixels);
-  for (size_t i = 0; i < packing.images.size(); ++i)
-    std::memcpy(tensor.data() + static_cast<int64_t>(i) * pixels, packing.images[i]->data(),
-                static_cast<size_t>(pixels) * sizeof(float));
-  return tensor;
 }
 
 }  // namespace sightline

@@ -20,7 +20,7 @@ struct Sequence {
  * continue it. Response token t is predicted from the row before it, so the last token of a response has no row.
  */
 struct Packing {
-  /** Distinct images, in order of first use; (images, pixels) once copied to the device. */
+  /** Images of the distinct prompts, in order of first use. */
   std::vector<Image> images;
   /** Per row: token id, or -1 - feature row. */
   std::vector<int32_t> ids;
@@ -40,8 +40,5 @@ struct Packing {
 };
 
 Packing pack(std::span<const Sequence> sequences, const ModelSpec& spec);
-
-/** The packing's images as one tensor. */
-Tensor image_tensor(Device& device, const Packing& packing, const ModelSpec& spec);
 
 }  // namespace sightline

@@ -15,23 +15,29 @@ uint64_t mix(uint64_t hash, uint64_t value) {
 
 }  // namespace
 
+uint64_t hash_of(const Image& image) {
+  uint64_t hash = image->size();
+  for (size_t i = 0; i + 1 < image->size(); i += 2) {
+    uint64_t bits;
+    std::memcpy(&bits, image->data() + i, sizeof(bits));
+    hash = mix(hash, bits);
+  }
+  return hash;
+}
+
+bool same_image(const Image& a, const Image& b) {
+  return a == b || (a->size() == b->size() && std::memcmp(a->data(), b->data(), a->size() * sizeof(float)) == 0);
+}
+
 uint64_t Prompt::hash() const {
   uint64_t hash = mix(tokens.size(), images.size());
   for (const int32_t token : tokens) hash = mix(hash, static_cast<uint32_t>(token));
-  for (const Image& image : images)
-    for (size_t i = 0; i + 1 < image->size(); i += 2) {
-      uint64_t bits;
-      std::memcpy(&bits, image->data() + i, sizeof(bits));
-      hash = mix(hash, bits);
-    }
+  for (const Image& image : images) hash = mix(hash, hash_of(image));
   return hash;
 }
 
 bool Prompt::operator==(const Prompt& other) const {
-  const auto same = [](const Image& a, const Image& b) {
-    return a == b || (a->size() == b->size() && std::memcmp(a->data(), b->data(), a->size() * sizeof(float)) == 0);
-  };
-  return tokens == other.tokens && std::equal(images.begin(), images.end(), other.images.begin(), other.images.end(), same);
+  return tokens == other.tokens && std::equal(images.begin(), images.end(), other.images.begin(), other.images.end(), same_image);
 }
 
 void validate(const Prompt& prompt, const ModelSpec& spec, const std::string& path) {

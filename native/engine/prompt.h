@@ -11,6 +11,10 @@ namespace sightline {
 /** Pixel values of one image, (channels, size, size), never changed once made. */
 using Image = std::shared_ptr<const std::vector<float>>;
 
+/** Equal images have equal hashes. */
+uint64_t hash_of(const Image& image);
+bool same_image(const Image& a, const Image& b);
+
 /** What comes before a response: token ids, with the image token once per image feature, and the images in order. */
 struct Prompt {
   std::vector<int32_t> tokens;

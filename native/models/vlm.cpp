@@ -30,8 +30,7 @@ Vlm::Vlm(Device& device, const ModelSpec& spec, const ParameterSet::Options& opt
       decoder_(parameters_, spec.decoder, residual_deviation(spec)),
       value_head_(parameters_, spec.value_head, spec.decoder.width) {}
 
-Var Vlm::encode_images(Tape& tape, const Tensor& pixels, Segments& segments) {
-  const Var seen = vision_.forward(tape, pixels, segments);
+Var Vlm::project(Tape& tape, const Var& seen) {
   return projector_down_.forward(tape, gelu(tape, projector_up_.forward(tape, seen)));
 }
 

@@ -25,10 +25,15 @@ class Vlm {
   ValueHead& value_head() { return value_head_; }
 
   /**
-   * Projected image features, (images * vision tokens, decoder width).
+   * What the vision encoder makes of images, (images * vision tokens, vision width).
    * @param pixels, segments  as VisionEncoder::forward takes them
    */
-  Var encode_images(Tape& tape, const Tensor& pixels, Segments& segments);
+  Var see(Tape& tape, const Tensor& pixels, Segments& segments) { return vision_.forward(tape, pixels, segments); }
+  /** Image features for the decoder, (N, decoder width), of what the vision encoder made. */
+  Var project(Tape& tape, const Var& seen);
+
+  /** Whether nothing of the component is trained. */
+  bool frozen(Component component) const { return parameters_.trainable(component) == Trainable::frozen; }
 
  private:
   ModelSpec spec_;

@@ -21,16 +21,16 @@ MatmulArgs transposed_times(const Device& device, const float* x, int64_t x_row_
 
 }  // namespace
 
-const float* PackedWeight::get(Device& device, const ParameterSet& parameters, const Tensor& weight) {
-  if (version_ != parameters.version()) {
-    const int64_t rows = weight.rows(), columns = weight.columns();
+const float* PackedWeight::get(Device& device, const ParameterSet& parameters, const ParameterSet::Block& weight) {
+  if (const uint64_t version = parameters.version(weight); version_ != version) {
+    const int64_t rows = weight.value.rows(), columns = weight.value.columns();
     const bool transposed = side_ == Side::transposed;
     const int64_t k = transposed ? columns : rows, n = transposed ? rows : columns;
     if (!packed_)
       packed_ = device.allocate(Purpose::workspace, 1, matmul_packed_size(device.isa(), device.precision(), k, n));
-    device.ops().pack_matrix(device.context(), {weight.data(), transposed ? 1 : columns, transposed ? columns : 1,
+    device.ops().pack_matrix(device.context(), {weight.value.data(), transposed ? 1 : columns, transposed ? columns : 1,
                                                 packed_.data(), k, n, device.precision()});
-    version_ = parameters.version();
+    version_ = version;
   }
   return packed_.data();
 }
@@ -68,7 +68,7 @@ Var Linear::forward(Tape& tape, const Var& x, const Var& residual) {
   x->restore();
   const Var y = tape.variable(rows, out());
   const int64_t in = x->value.columns();
-  MatmulArgs product = times(device, x->value.data(), in, rows, in, packed_.forward.get(device, parameters_, weight_.value),
+  MatmulArgs product = times(device, x->value.data(), in, rows, in, packed_.forward.get(device, parameters_, weight_),
                              out(), y->value.data(), out(), 1.0f, false);
   if (bias_.value) product.bias = bias_.value.data();
   if (residual) {
@@ -82,10 +82,10 @@ Var Linear::forward(Tape& tape, const Var& x, const Var& residual) {
     const int64_t rank = adapter.a.value.rows();
     Tensor projection = device.allocate(Purpose::activations, rows, rank);
     tape.ops().matmul(tape.context(), times(device, x->value.data(), in, rows, in,
-                                            adapter.packed_a.forward.get(device, parameters_, adapter.a.value), rank,
+                                            adapter.packed_a.forward.get(device, parameters_, adapter.a), rank,
                                             projection.data(), rank, 1.0f, false));
     tape.ops().matmul(tape.context(), times(device, projection.data(), rank, rows, rank,
-                                            adapter.packed_b.forward.get(device, parameters_, adapter.b.value), adapter.out,
+                                            adapter.packed_b.forward.get(device, parameters_, adapter.b), adapter.out,
                                             y->value.data() + adapter.first_column, out(), adapter.scale, true));
     projections.push_back(std::move(projection));
   }
@@ -110,7 +110,7 @@ void Linear::backward(Device& device, const Var& x, const Var& y, const std::vec
 
   const bool first = !x->gradient;
   if (first) x->gradient = device.allocate(Purpose::activations, rows, in);
-  ops.matmul(context, times(device, dy.data(), out(), rows, out(), packed_.backward.get(device, parameters_, weight_.value), in,
+  ops.matmul(context, times(device, dy.data(), out(), rows, out(), packed_.backward.get(device, parameters_, weight_), in,
                             x->gradient.data(), in, 1.0f, !first));
 
   for (size_t i = 0; i < adapters_.size(); ++i) {
@@ -120,11 +120,11 @@ void Linear::backward(Device& device, const Var& x, const Var& y, const std::vec
     ops.matmul(context, transposed_times(device, dpart, out(), adapter.out, projections[i], adapter.b.gradient, adapter.scale));
     const Tensor dprojection = device.allocate(Purpose::activations, rows, rank);
     ops.matmul(context, times(device, dpart, out(), rows, adapter.out,
-                              adapter.packed_b.backward.get(device, parameters_, adapter.b.value), rank, dprojection.data(),
+                              adapter.packed_b.backward.get(device, parameters_, adapter.b), rank, dprojection.data(),
                               rank, adapter.scale, false));
     ops.matmul(context, transposed_times(device, dprojection.data(), rank, rank, x->value, adapter.a.gradient, 1.0f));
     ops.matmul(context, times(device, dprojection.data(), rank, rows, rank,
-                              adapter.packed_a.backward.get(device, parameters_, adapter.a.value), in, x->gradient.data(), in,
+                              adapter.packed_a.backward.get(device, parameters_, adapter.a), in, x->gradient.data(), in,
                               1.0f, true));
   }
 }

@@ -15,7 +15,7 @@ class PackedWeight {
   enum class Side { transposed, plain };
   explicit PackedWeight(Side side) : side_(side) {}
 
-  const float* get(Device& device, const ParameterSet& parameters, const Tensor& weight);
+  const float* get(Device& device, const ParameterSet& parameters, const ParameterSet::Block& weight);
 
  private:
   Side side_;

@@ -85,9 +85,21 @@ class ParameterSet {
   std::vector<Parameter>& all() { return parameters_; }
   const std::vector<Parameter>& all() const { return parameters_; }
 
-  /** Moves whenever weights change, so that what was derived from them can tell that it is stale. */
+  Trainable trainable(Component component) const { return options_.trainable[static_cast<int>(component)]; }
+
+  /** Moves whenever any weights change, so that what was derived from them can tell that it is stale. */
   uint64_t version() const { return version_; }
-  void changed() { ++version_; }
+  /** Moves when weights that are not trained change: when they are replaced. */
+  uint64_t frozen_version() const { return frozen_version_; }
+  /** Moves when the values of `block` change. */
+  uint64_t version(const Block& block) const { return block.gradient ? version_ : frozen_version_; }
+  /** To be called after an optimizer step. */
+  void stepped() { ++version_; }
+  /** To be called after weights have been loaded. */
+  void replaced() {
+    ++version_;
+    ++frozen_version_;
+  }
 
   void clear_gradients();
 
@@ -99,6 +111,7 @@ class ParameterSet {
   Options options_;
   std::vector<Parameter> parameters_;
   uint64_t version_ = 1;
+  uint64_t frozen_version_ = 1;
 };
 
 }  // namespace sightline

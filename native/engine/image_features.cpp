@@ -1,0 +1,88 @@
+#include "engine/image_features.h"
+
+#include <cstring>
+
+namespace sightline {
+namespace {
+
+// About 28 images of LLaVA-1.5's 576 tokens of width 4096, or thousands of a small model's.
+constexpr size_t most_kept_bytes = size_t{256} << 20;
+
+Tensor pixel_tensor(Device& device, const std::vector<Image>& images) {
+  const auto pixels = static_cast<int64_t>(images.front()->size());
+  Tensor tensor = device.allocate(Purpose::activations, static_cast<int64_t>(images.size()), pixels);
+  for (size_t i = 0; i < images.size(); ++i)
+    std::memcpy(tensor.data() + static_cast<int64_t>(i) * pixels, images[i]->data(), images[i]->size() * sizeof(float));
+  return tensor;
+}
+
+size_t bytes_of(const Tensor& tensor) { return static_cast<size_t>(tensor.size()) * sizeof(float); }
+
+}  // namespace
+
+Var ImageFeatures::encode(Tape& tape, const std::vector<Image>& images, Segments& segments) {
+  if (!vlm_.frozen(Component::vision)) return vlm_.project(tape, vlm_.see(tape, pixel_tensor(device_, images), segments));
+  const Var rows = std::make_shared<Variable>(frozen_part(images));
+  return vlm_.frozen(Component::projector) ? rows : vlm_.project(tape, rows);
+}
+
+Tensor ImageFeatures::frozen_part(const std::vector<Image>& images) {
+  if (frozen_version_ != vlm_.parameters().frozen_version()) {
+    kept_.clear();
+    kept_bytes_ = 0;
+    frozen_version_ = vlm_.parameters().frozen_version();
+  }
+  std::vector<Tensor> rows(images.size());
+  std::vector<uint64_t> hashes;
+  std::vector<Image> missing;
+  std::vector<size_t> places;
+  for (size_t i = 0; i < images.size(); ++i) {
+    hashes.push_back(hash_of(images[i]));
+    if (const Entry* entry = find(images[i], hashes[i])) {
+      rows[i] = entry->rows;
+    } else {
+      missing.push_back(images[i]);
+      places.push_back(i);
+    }
+  }
+  if (!missing.empty()) {
+    const Tensor computed = compute(missing);
+    const int64_t tokens = vlm_.spec().vision.tokens();
+    for (size_t i = 0; i < missing.size(); ++i) {
+      const Tensor part = computed.slice_rows(static_cast<int64_t>(i) * tokens, tokens);
+      // A copy: the slice would keep the features of all its neighbours alive.
+      const Tensor own = device_.allocate(Purpose::activations, tokens, part.columns());
+      std::memcpy(own.data(), part.data(), bytes_of(part));
+      rows[places[i]] = own;
+      kept_.push_front({hashes[places[i]], missing[i], own});
+      kept_bytes_ += bytes_of(own);
+    }
+    while (kept_bytes_ > most_kept_bytes) {
+      kept_bytes_ -= bytes_of(kept_.back().rows);
+      kept_.pop_back();
+    }
+  }
+  const int64_t count = rows.front().rows(), columns = rows.front().columns();
+  Tensor all = device_.allocate(Purpose::activations, static_cast<int64_t>(images.size()) * count, columns);
+  for (size_t i = 0; i < rows.size(); ++i)
+    std::memcpy(all.slice_rows(static_cast<int64_t>(i) * count, count).data(), rows[i].data(), bytes_of(rows[i]));
+  return all;
+}
+
+const ImageFeatures::Entry* ImageFeatures::find(const Image& image, uint64_t hash) {
+  for (auto entry = kept_.begin(); entry != kept_.end(); ++entry)
+    if (entry->hash == hash && same_image(entry->image, image)) {
+      kept_.splice(kept_.begin(), kept_, entry);
+      return &kept_.front();
+    }
+  return nullptr;
+}
+
+Tensor ImageFeatures::compute(const std::vector<Image>& images) {
+  Tape inference(device_, Tape::Mode::inference);
+  Segments segments;
+  const Var seen = vlm_.see(inference, pixel_tensor(device_, images), segments);
+  return (vlm_.frozen(Component::projector) ? vlm_.project(inference, seen) : seen)->value;
+}
+
+}  // namespace sightline
