@@ -1,6 +1,6 @@
 import { afterAll, describe, expect, test } from "vitest";
 import { Engine } from "../../src/native/engine.js";
-import type { Completion, EngineOptions, GenerateRequest } from "../../src/native/types.js";
+import type { Completion, EngineOptions, GenerateRequest, Sequence } from "../../src/native/types.js";
 import { everything, prompt, request, tinySpec } from "../native/tiny-engine.js";
 
 /** 24 requests over 7 prompts of different lengths, with every kind of sampling; some cross a page of the KV cache. */
@@ -114,6 +114,36 @@ describe.each(["fp32", "bf16"] as const)("a training step in %s", (precision) =>
     }
     expect(results[1]).toEqual(results[0]);
     expect(results[2]).toEqual(results[0]);
+  });
+
+  test("computes a prompt that sequences share once, with the results of every sequence on its own", async () => {
+    // Six responses to one prompt and two to another that begins like it.
+    const batch: Sequence[] = Array.from({ length: 8 }, (_, i) => ({
+      prompt: prompt(i < 6 ? [5, 6, 7, 8, 9] : [5, 6, 7, 8]),
+      response: Int32Array.from({ length: 2 + i }, (_, t) => 3 + ((5 * i + t) % 29)),
+    }));
+    const gradient = (first: number, count: number) =>
+      Float32Array.from({ length: count }, (_, t) => Math.sin(first + t));
+    const norm = async (engine: Engine) =>
+      (await engine.step({ groups: [{ ...everything, learningRate: 0 }] })).gradientNorms[0]!;
+
+    const sharing = await create({ precision, threads: 2 });
+    const together = await sharing.forward(batch);
+    await sharing.backward(together, { logProbs: gradient(0, together.logProbs.length) });
+
+    const separate = await create({ precision, threads: 2 });
+    const alone: number[] = [];
+    for (const [i, sequence] of batch.entries()) {
+      const scores = await separate.forward([sequence]);
+      const first = together.offsets[i]!;
+      await separate.backward(scores, { logProbs: gradient(first, scores.logProbs.length) });
+      alone.push(...scores.logProbs);
+    }
+    expect([...together.logProbs]).toEqual(alone);
+    // Gradients are the same sums in another order, and the gradient that the prompt's rows pass on is rounded to the
+    // operand's type once, not once per response.
+    const unit = precision === "fp32" ? 2 ** -23 : 2 ** -8;
+    expect(Math.abs((await norm(sharing)) / (await norm(separate)) - 1)).toBeLessThan(16 * unit);
   });
 
   test("does not mind how gradients are accumulated over passes", async () => {
