@@ -90,13 +90,13 @@ Var attention(Tape& tape, const Var& qkv, const AttentionShape& shape, const Seg
   const int64_t rows = qkv->value.rows(), count = static_cast<int64_t>(segments.size()) / 3;
   const Var y = tape.variable(rows, shape.out_columns());
   const Tensor log_sum_exp = device.allocate(Purpose::activations, rows, shape.heads);
-  tape.ops().attention(tape.context(), {qkv->value.data(), segments.data(), y->value.data(), log_sum_exp.data(), count,
+  tape.ops().attention(tape.context(), {qkv->value.data(), segments.data(), nullptr, y->value.data(), log_sum_exp.data(), count,
                                         shape.heads, shape.kv_heads, shape.head_size, shape.scale(), causal});
   tape.record([&device, qkv, y, log_sum_exp, shape, &segments, causal, rows, count] {
     Tensor gradient = device.allocate(Purpose::activations, rows, shape.qkv_columns());
     device.ops().attention_backward(
         device.context(),
-        {y->gradient.data(), qkv->value.data(), y->value.data(), log_sum_exp.data(), segments.data(), gradient.data(), count,
+        {y->gradient.data(), qkv->value.data(), y->value.data(), log_sum_exp.data(), segments.data(), nullptr, gradient.data(), count,
          shape.heads, shape.kv_heads, shape.head_size, shape.scale(), causal});
     add_gradient(device, *qkv, gradient);
   });

@@ -17,12 +17,12 @@ void attention_decode(ExecutionContext& context, const AttentionDecodeArgs& args
       return KeyValueBlock{layer + kv_head * attention_block * d,
                            layer + keys_size + kv_head * attention_block * padded_head_size(d)};
     };
-    const int64_t visible = args.lengths[row];
-    for (int64_t h = kv_head * group; h < (kv_head + 1) * group; ++h) {
-      const float* q = args.qkv + row * row_stride + h * d;
-      float* out = args.out + (row * args.heads + h) * d;
-      attend_rows<1>(&q, &visible, block, d, args.scale, &out, nullptr);
-    }
+    for_each_tile<4>(kv_head * group, (kv_head + 1) * group, [&]<int Rows>(int64_t h) {
+      int64_t visible[Rows];
+      for (int r = 0; r < Rows; ++r) visible[r] = args.lengths[row];
+      attend_rows<Rows>({{args.qkv + row * row_stride + h * d, d}, {args.out + (row * args.heads + h) * d, d}, {nullptr, 0}},
+                        visible, block, d, args.scale);
+    });
   };
   context.pool().parallel_for(args.rows * args.kv_heads, task);
 }

@@ -67,7 +67,7 @@ describe.each(backends.map((backend) => [backend.name, backend] as const))("on %
       const expected = unwritten(rows * heads * head_size);
       const segments = Int32Array.of(0, rows, -1);
       const log_sum_exp = unwritten(rows * heads);
-      const batch = { qkv, segments, out: expected, log_sum_exp, segment_count: 1, scale, causal: true };
+      const batch = { qkv, segments, first_queries: null, out: expected, log_sum_exp, segment_count: 1, scale, causal: true };
       backend.run("attention", { ...batch, ...sizes }, 2);
 
       const layout = { kv_heads, head_size, layer_offset: 16 };

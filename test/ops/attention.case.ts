@@ -17,7 +17,7 @@ type Sizes = {
   scale: number;
   causal: boolean;
 };
-type Inputs = Sizes & { qkv: Floats; segments: Int32Array };
+type Inputs = Sizes & { qkv: Floats; segments: Int32Array; first_queries: Int32Array | null };
 type Forward = Inputs & { out: Floats; log_sum_exp: Floats };
 type Backward = Inputs & { dout: Floats; out: Floats; log_sum_exp: Floats; dqkv: Floats };
 
@@ -31,12 +31,12 @@ function range(first: number, length: number): number[] {
   return Array.from({ length }, (_, i) => first + i);
 }
 
-/** Every row of the batch with the rows that it sees. */
-function* views({ segments, causal }: Inputs): Generator<View> {
+/** Every query of the batch with the rows that it sees. */
+function* views({ segments, first_queries, causal }: Inputs): Generator<View> {
   for (let s = 0; s < segments.length; s += 3) {
     const [first, length, prefix] = [segments[s]!, segments[s + 1]!, segments[s + 2]!];
     const before = prefix < 0 ? [] : range(segments[3 * prefix]!, segments[3 * prefix + 1]!);
-    for (let t = 0; t < length; t++)
+    for (let t = first_queries?.[s / 3] ?? 0; t < length; t++)
       yield { row: first + t, keys: [...before, ...range(first, causal ? t + 1 : length)] };
   }
 }
@@ -112,13 +112,15 @@ interface Shape {
   /** Length and prefix of each segment. */
   segments: [length: number, prefix: number][];
   bidirectional?: boolean;
+  /** The first row of each segment that is a query; default: all are. */
+  firstQueries?: number[];
 }
 
 function rowCount({ segments }: Shape): number {
   return segments.reduce((rows, [length]) => rows + length, 0);
 }
 
-function inputs({ heads, kvHeads, headSize, segments, bidirectional }: Shape, random: Random): Inputs {
+function inputs({ heads, kvHeads, headSize, segments, bidirectional, firstQueries }: Shape, random: Random): Inputs {
   let rows = 0;
   const table = segments.flatMap(([length, prefix]) => {
     rows += length;
@@ -127,6 +129,7 @@ function inputs({ heads, kvHeads, headSize, segments, bidirectional }: Shape, ra
   return {
     qkv: normals(random, rows * (heads + 2 * kvHeads) * headSize),
     segments: Int32Array.from(table),
+    first_queries: firstQueries ? Int32Array.from(firstQueries) : null,
     segment_count: segments.length,
     heads,
     kv_heads: kvHeads,
