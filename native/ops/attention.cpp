@@ -33,7 +33,7 @@ void attention(ExecutionContext& context, const AttentionArgs& args) {
             const int64_t row = s.first + t;
             int64_t visible[Rows];
             for (int r = 0; r < Rows; ++r) visible[r] = s.visible(t + r, args.causal);
-            attend_rows<Rows>({{args.qkv + row * row_stride + h * d, row_stride},
+            attend_rows<Rows, true>({{args.qkv + row * row_stride + h * d, row_stride},
                                {args.out + (row * args.heads + h) * d, args.heads * d},
                                {args.log_sum_exp + row * args.heads + h, args.heads}},
                               visible, block, d, args.scale);

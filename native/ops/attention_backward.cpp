@@ -72,7 +72,9 @@ inline void add_weighted_rows(const float* weights, int64_t row_step, int64_t st
 inline void to_weights(float* weights, float* dscores, int64_t seen, int64_t end, float scale, float lse, float delta) {
   const Vec exponent_scale = broadcast(scale * log2_e);
   const auto at = [&](int64_t s, auto weight_of, auto dweight_of) {
-    const Vec weight = exp2_nonpositive(weight_of(fma(load(weights + s), exponent_scale, broadcast(-lse))));
+    // Rounding may leave a score above the logarithm of the sum.
+    const Vec exponent = min(zero(), fma(load(weights + s), exponent_scale, broadcast(-lse)));
+    const Vec weight = exp2_nonpositive(weight_of(exponent));
     const Vec dweight = dweight_of(load(dscores + s) - broadcast(delta));
     store(weights + s, weight);
     store(dscores + s, weight * broadcast(scale) * dweight);

@@ -5,6 +5,7 @@
 // Included by op sources only.
 
 #include <cmath>
+#include <type_traits>
 
 #include "ops/attention_decode.h"
 #include "ops/simd.h"
@@ -30,19 +31,40 @@ inline void for_each_tile(int64_t i, int64_t count, const Body& body) {
   if constexpr (Size > 1) for_each_tile<Size / 2>(i, count, body);
 }
 
+/** Makes the compiler load v once, where it would rather read memory again for every use. */
+inline void keep_in_register([[maybe_unused]] Vec& v) {
+#if defined(__x86_64__)
+  asm("" : "+v"(v));
+#endif
+}
+
+/** Whether the rows of a tile multiply the same x, or row r the one that begins r * `apart` floats behind the first. */
+struct Shared {
+  static constexpr int64_t apart = 0;
+};
+struct Apart {
+  int64_t apart;
+};
+
 /**
  * sums[r] += sum_s weights[r * row_step + s * step] * x[s] over s in [0, count), in order, for rows x[s] that begin `x_step`
  * floats apart: the inner loop of all products of attention.
  */
-template <int Rows, int Columns>
+template <int Rows, int Columns, class Sharing = Shared>
 [[gnu::always_inline]] inline void accumulate(Vec (&sums)[Rows][Columns], const float* weights, int64_t row_step, int64_t step,
-                                              const float* x, int64_t x_step, int64_t count) {
+                                              const float* x, int64_t x_step, int64_t count, Sharing rows = {}) {
   for (int64_t s = 0; s < count; ++s) {
     Vec columns[Columns];
+    const auto fetch = [&](int r) {
 #pragma GCC unroll 8
-    for (int c = 0; c < Columns; ++c) columns[c] = load(x + s * x_step + c * lanes);
+      for (int c = 0; c < Columns; ++c) columns[c] = load(x + r * rows.apart + s * x_step + c * lanes);
+    };
+    if constexpr (std::is_same_v<Sharing, Shared>) fetch(0);
+    if constexpr (std::is_same_v<Sharing, Shared> && Columns > 2)
+      for (Vec& column : columns) keep_in_register(column);
 #pragma GCC unroll 8
     for (int r = 0; r < Rows; ++r) {
+      if constexpr (!std::is_same_v<Sharing, Shared>) fetch(r);
       const Vec weight = broadcast(weights[r * row_step + s * step]);
 #pragma GCC unroll 8
       for (int c = 0; c < Columns; ++c) sums[r][c] = fma(weight, columns[c], sums[r][c]);
@@ -58,12 +80,12 @@ template <int Rows, int Columns>
  * @param keys_t  (D, block_keys)
  * @param scores  rows score_step floats apart
  */
-template <int Rows>
+template <int Rows, class Sharing = Shared>
 inline void score_block(const float* q, int64_t q_step, const float* keys_t, int64_t head_size, int64_t keys, float* scores,
-                        int64_t score_step) {
+                        int64_t score_step, Sharing rows = {}) {
   for_each_tile<tile_columns<Rows>>(0, (keys + lanes - 1) / lanes, [&]<int Columns>(int64_t v) {
     Vec sums[Rows][Columns] = {};
-    accumulate(sums, q, q_step, 1, keys_t + v * lanes, block_keys, head_size);
+    accumulate(sums, q, q_step, 1, keys_t + v * lanes, block_keys, head_size, rows);
 #pragma GCC unroll 8
     for (int r = 0; r < Rows; ++r)
 #pragma GCC unroll 8
@@ -79,14 +101,12 @@ inline Vec first_lanes(Vec x, int64_t count) {
 }
 
 /**
- * 2^x for x <= 0 with relative error below 1 ulp; 1 for 0, 0 below -126 (results are never subnormal), NaN for NaN. Above 0
- * it is 1. A minimax polynomial of degree 6 on [-1/2, 1/2], and the integer part added to the exponent.
+ * 2^x for x <= 0 with relative error below 1 ulp; 1 for 0, 0 below -126 (results are never subnormal), NaN for NaN. A minimax
+ * polynomial of degree 6 on [-1/2, 1/2], and the integer part added to the exponent.
  */
 inline Vec exp2_nonpositive(Vec x) {
-  const Vec above = broadcast(-126.0f) > x ? broadcast(-126.0f) : x;  // written so that NaN stays NaN
-  const Vec clamped = zero() < above ? zero() : above;
-  const Vec shifted = clamped + broadcast(12582912.0f);  // 1.5 * 2^23: the low bits are the nearest integer
-  const Vec r = clamped - (shifted - broadcast(12582912.0f));
+  const Vec shifted = x + broadcast(12582912.0f);  // 1.5 * 2^23: the low bits are the nearest integer
+  const Vec r = x - (shifted - broadcast(12582912.0f));
   Vec p = broadcast(1.53533618e-4f);
   p = fma(p, r, broadcast(1.33988744e-3f));
   p = fma(p, r, broadcast(9.61843736e-3f));
@@ -98,14 +118,14 @@ inline Vec exp2_nonpositive(Vec x) {
   return x < broadcast(-126.0f) ? zero() : result;
 }
 
-/** Rows of one head, each `step` floats behind the one before it. */
+/** Rows of D, each `step` floats behind the one before it. */
 template <class T>
 struct Rowwise {
   T* first;
   int64_t step;
 };
 
-/** What a tile of query rows of one head reads and writes. */
+/** What a tile of query rows reads and writes. */
 struct QueryTile {
   Rowwise<const float> q;
   Rowwise<float> out;
@@ -113,7 +133,10 @@ struct QueryTile {
   Rowwise<float> log_sum_exp;
 };
 
-/** Keys transposed, (D, block_keys), and values, (block_keys, padded D), of one block of positions. */
+/**
+ * Keys transposed, (D, block_keys), and values, (block_keys, padded D), of one block of positions; the blocks of one key head
+ * after the other.
+ */
 struct KeyValueBlock {
   const float* keys;
   const float* values;
@@ -126,75 +149,83 @@ struct KeyValueBlock {
 inline constexpr int64_t span_keys = 4 * block_keys;
 
 /**
- * Attention of `Rows` query rows of one head.
+ * Attention of `Rows` query rows. Scores are in units of log 2: q is multiplied by scale * log2(e) beforehand.
  *
+ * @tparam OneHead  all rows use one key head; otherwise row r uses the r-th behind the first
  * @param visible  row r sees the keys [0, visible[r]), at least one
  * @param block    block(i): the keys and values of positions [i * block_keys, (i + 1) * block_keys)
  * @param scale    > 0
  */
-template <int Rows, class Block>
+template <int Rows, bool OneHead, class Block>
 inline void attend_rows(const QueryTile& tile, const int64_t* visible, const Block& block, int64_t head_size, float scale) {
-  // One line more, so that the rows do not meet in few sets of the cache.
-  constexpr int64_t score_step = span_keys + 16;
+  // A line more than the rows need, so that they do not meet in few sets of the cache.
+  constexpr int64_t q_step = max_padded_head_size + 16, score_step = span_keys + 16;
   const int64_t width = padded_head_size(head_size);
-  alignas(64) float scores[Rows * score_step];
-  alignas(64) float sums[Rows][max_padded_head_size];
+  const auto sharing = [](int64_t apart) {
+    if constexpr (OneHead)
+      return Shared{};
+    else
+      return Apart{apart};
+  };
+  const auto key_heads = sharing(block_keys * head_size), value_heads = sharing(block_keys * width);
+  alignas(64) float q[Rows * q_step], sums[Rows * q_step], scores[Rows * score_step];
   Vec total[Rows];
-  float maximum[Rows], correction[Rows];
+  float maximum[Rows], factor[Rows];
   int64_t most = 0;
   for (int r = 0; r < Rows; ++r) {
+    for_vectors(head_size, [&](int64_t c, auto n) {
+      store(q + r * q_step + c, load(tile.q.first + r * tile.q.step + c, n) * broadcast(scale * log2_e));
+    });
     maximum[r] = minus_infinity;
     total[r] = zero();
     most = max(most, visible[r]);
   }
-  const float exponent_scale = scale * log2_e;
   for (int64_t first = 0; first < most; first += span_keys) {
-    const int64_t keys = min(span_keys, most - first);
+    const int64_t keys = min(span_keys, most - first), end = (keys + lanes - 1) / lanes * lanes;
+    const bool last = first + keys == most;
     for (int64_t at = 0; at < keys; at += block_keys)
-      score_block<Rows>(tile.q.first, tile.q.step, block((first + at) / block_keys).keys, head_size, min(block_keys, keys - at),
-                        scores + at, score_step);
+      score_block<Rows>(q, q_step, block((first + at) / block_keys).keys, head_size, min(block_keys, keys - at), scores + at,
+                        score_step, key_heads);
+    float correction[Rows];
     for (int r = 0; r < Rows; ++r) {
       float* row = scores + r * score_step;
-      const int64_t seen = min(keys, max(0, visible[r] - first)), end = (keys + lanes - 1) / lanes * lanes;
-      const int64_t partial = seen / lanes * lanes;
+      const int64_t seen = min(keys, max(0, visible[r] - first)), partial = seen / lanes * lanes;
       if (partial < seen) store(row + partial, first_lanes(load(row + partial), seen - partial));
       Vec highest = broadcast(minus_infinity);
       for (int64_t s = 0; s < seen; s += lanes) highest = max(highest, load(row + s));
       const float next = max(maximum[r], max_lanes(highest));
-      correction[r] = first == 0 ? 0.0f : exp2_nonpositive(broadcast((maximum[r] - next) * exponent_scale))[0];
+      correction[r] = first == 0 ? 0.0f : exp2_nonpositive(broadcast(maximum[r] - next))[0];
       maximum[r] = next;
-      Vec sum = total[r] * broadcast(correction[r]);
+      total[r] = total[r] * broadcast(correction[r]);
       int64_t s = 0;
       for (; s < seen; s += lanes) {
-        const Vec weight = exp2_nonpositive((load(row + s) - broadcast(next)) * broadcast(exponent_scale));
+        const Vec weight = exp2_nonpositive(load(row + s) - broadcast(next));
         store(row + s, weight);
-        sum = sum + weight;
+        total[r] = total[r] + weight;
       }
       for (; s < end; s += lanes) store(row + s, zero());
-      total[r] = sum;
+      factor[r] = last ? 1.0f / sum_lanes(total[r]) : 1.0f;
     }
     for_each_tile<tile_columns<Rows>>(0, width / lanes, [&]<int Columns>(int64_t v) {
       Vec x[Rows][Columns] = {};
       if (first > 0)
         for (int r = 0; r < Rows; ++r)
-          for (int c = 0; c < Columns; ++c) x[r][c] = load(sums[r] + (v + c) * lanes) * broadcast(correction[r]);
+          for (int c = 0; c < Columns; ++c) x[r][c] = load(sums + r * q_step + (v + c) * lanes) * broadcast(correction[r]);
       for (int64_t at = 0; at < keys; at += block_keys)
         accumulate(x, scores + at, score_step, 1, block((first + at) / block_keys).values + v * lanes, width,
-                   min(block_keys, keys - at));
+                   min(block_keys, keys - at), value_heads);
 #pragma GCC unroll 8
       for (int r = 0; r < Rows; ++r)
 #pragma GCC unroll 8
-        for (int c = 0; c < Columns; ++c) store(sums[r] + (v + c) * lanes, x[r][c]);
+        for (int c = 0; c < Columns; ++c) store(sums + r * q_step + (v + c) * lanes, x[r][c] * broadcast(factor[r]));
     });
   }
   for (int r = 0; r < Rows; ++r) {
-    const float sum = sum_lanes(total[r]);
-    const Vec inverse = broadcast(1.0f / sum);
     for_vectors(head_size, [&](int64_t c, auto n) {
-      store(tile.out.first + r * tile.out.step + c, load(sums[r] + c) * inverse, n);
+      store(tile.out.first + r * tile.out.step + c, load(sums + r * q_step + c), n);
     });
     if (tile.log_sum_exp.first)
-      tile.log_sum_exp.first[r * tile.log_sum_exp.step] = maximum[r] * scale + std::log(sum);
+      tile.log_sum_exp.first[r * tile.log_sum_exp.step] = maximum[r] / log2_e + std::log(sum_lanes(total[r]));
   }
 }
 
