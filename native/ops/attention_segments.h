@@ -90,10 +90,8 @@ inline void put_padded(float* rows, int64_t count, int64_t head_size, const floa
   const int64_t width = padded_head_size(head_size);
   for (int64_t t = 0; t < count; ++t) {
     float* row = rows + t * width;
-    int64_t c = 0;
-    for (; c + lanes <= head_size; c += lanes) store(row + c, load(x + t * x_step + c));
-    if (c < head_size) store(row + c, load_partial(x + t * x_step + c, head_size - c));
-    for (c += c < head_size ? lanes : 0; c < width; c += lanes) store(row + c, zero());
+    for_vectors(head_size, [&](int64_t c, auto n) { store(row + c, load(x + t * x_step + c, n), n); });
+    for (int64_t c = head_size; c < width; ++c) row[c] = 0.0f;
   }
 }
 

@@ -148,6 +148,40 @@ struct KeyValueBlock {
  */
 inline constexpr int64_t span_keys = 4 * block_keys;
 
+/** The softmax of one row of scores in units of log 2, of which one span after the other becomes known. */
+struct OnlineSoftmax {
+  float maximum = minus_infinity;
+  /** The weights so far, relative to the maximum, summed lane by lane. */
+  Vec total = zero();
+
+  float sum() const { return sum_lanes(total); }
+
+  /**
+   * Turns the next scores into weights relative to the maximum so far.
+   * @param seen  scores that count; the weights of the others up to `end`, a multiple of `lanes`, become zero
+   * @return what sums made with earlier weights are to be multiplied by
+   */
+  float add(float* scores, int64_t seen, int64_t end) {
+    const int64_t partial = seen / lanes * lanes;
+    if (partial < seen) store(scores + partial, first_lanes(load(scores + partial), seen - partial));
+    Vec highest = broadcast(minus_infinity);
+    for (int64_t s = 0; s < seen; s += lanes) highest = max(highest, load(scores + s));
+    const float next = max(maximum, max_lanes(highest));
+    const float correction = maximum == minus_infinity ? 0.0f : exp2_nonpositive(broadcast(maximum - next))[0];
+    maximum = next;
+    Vec weights = total * broadcast(correction);
+    int64_t s = 0;
+    for (; s < seen; s += lanes) {
+      const Vec weight = exp2_nonpositive(load(scores + s) - broadcast(next));
+      store(scores + s, weight);
+      weights = weights + weight;
+    }
+    for (; s < end; s += lanes) store(scores + s, zero());
+    total = weights;
+    return correction;
+  }
+};
+
 /**
  * Attention of `Rows` query rows. Scores are in units of log 2: q is multiplied by scale * log2(e) beforehand.
  *
@@ -169,15 +203,12 @@ inline void attend_rows(const QueryTile& tile, const int64_t* visible, const Blo
   };
   const auto key_heads = sharing(block_keys * head_size), value_heads = sharing(block_keys * width);
   alignas(64) float q[Rows * q_step], sums[Rows * q_step], scores[Rows * score_step];
-  Vec total[Rows];
-  float maximum[Rows], factor[Rows];
+  OnlineSoftmax softmax[Rows];
   int64_t most = 0;
   for (int r = 0; r < Rows; ++r) {
     for_vectors(head_size, [&](int64_t c, auto n) {
       store(q + r * q_step + c, load(tile.q.first + r * tile.q.step + c, n) * broadcast(scale * log2_e));
     });
-    maximum[r] = minus_infinity;
-    total[r] = zero();
     most = max(most, visible[r]);
   }
   for (int64_t first = 0; first < most; first += span_keys) {
@@ -186,25 +217,10 @@ inline void attend_rows(const QueryTile& tile, const int64_t* visible, const Blo
     for (int64_t at = 0; at < keys; at += block_keys)
       score_block<Rows>(q, q_step, block((first + at) / block_keys).keys, head_size, min(block_keys, keys - at), scores + at,
                         score_step, key_heads);
-    float correction[Rows];
+    float correction[Rows], factor[Rows];
     for (int r = 0; r < Rows; ++r) {
-      float* row = scores + r * score_step;
-      const int64_t seen = min(keys, max(0, visible[r] - first)), partial = seen / lanes * lanes;
-      if (partial < seen) store(row + partial, first_lanes(load(row + partial), seen - partial));
-      Vec highest = broadcast(minus_infinity);
-      for (int64_t s = 0; s < seen; s += lanes) highest = max(highest, load(row + s));
-      const float next = max(maximum[r], max_lanes(highest));
-      correction[r] = first == 0 ? 0.0f : exp2_nonpositive(broadcast(maximum[r] - next))[0];
-      maximum[r] = next;
-      total[r] = total[r] * broadcast(correction[r]);
-      int64_t s = 0;
-      for (; s < seen; s += lanes) {
-        const Vec weight = exp2_nonpositive(load(row + s) - broadcast(next));
-        store(row + s, weight);
-        total[r] = total[r] + weight;
-      }
-      for (; s < end; s += lanes) store(row + s, zero());
-      factor[r] = last ? 1.0f / sum_lanes(total[r]) : 1.0f;
+      correction[r] = softmax[r].add(scores + r * score_step, min(keys, max(0, visible[r] - first)), end);
+      factor[r] = last ? 1.0f / softmax[r].sum() : 1.0f;
     }
     for_each_tile<tile_columns<Rows>>(0, width / lanes, [&]<int Columns>(int64_t v) {
       Vec x[Rows][Columns] = {};
@@ -225,7 +241,7 @@ inline void attend_rows(const QueryTile& tile, const int64_t* visible, const Blo
       store(tile.out.first + r * tile.out.step + c, load(sums + r * q_step + c), n);
     });
     if (tile.log_sum_exp.first)
-      tile.log_sum_exp.first[r * tile.log_sum_exp.step] = maximum[r] / log2_e + std::log(sum_lanes(total[r]));
+      tile.log_sum_exp.first[r * tile.log_sum_exp.step] = softmax[r].maximum / log2_e + std::log(softmax[r].sum());
   }
 }
 
