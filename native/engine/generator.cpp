@@ -120,7 +120,7 @@ void Generator::prefill(const std::vector<std::shared_ptr<Prefix>>& prefixes) {
   Var features;
   if (!packing.images.empty())
     features = image_features_.encode(tape, packing.images, image_segments);
-  PrefillAttention attention(packing.segments, row_pages, row_slots);
+  PrefillAttention attention(packing.segments, packing.first_outputs, row_pages, row_slots);
   Decoder& decoder = vlm_.decoder();
   const Var hidden = decoder.forward(tape, decoder.embed(tape, packing.ids, features), packing.positions, attention,
                                      packing.output_rows);

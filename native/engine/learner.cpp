@@ -17,13 +17,13 @@ uint64_t new_tape_number() {
 /** Rows of a packing attend to each other. */
 class PackedAttention : public RowAttention {
  public:
-  explicit PackedAttention(const Segments& segments) : segments_(segments) {}
-  Var attend(Tape& tape, int64_t, const Var& qkv, const AttentionShape& shape) override {
-    return attention(tape, qkv, shape, segments_, true);
+  explicit PackedAttention(const Packing& packing) : packing_(packing) {}
+  Var attend(Tape& tape, int64_t, const Var& qkv, const AttentionShape& shape, bool outputs_only) override {
+    return attention(tape, qkv, shape, packing_.segments, true, outputs_only ? &packing_.first_outputs : nullptr);
   }
 
  private:
-  const Segments& segments_;
+  const Packing& packing_;
 };
 
 std::vector<float> to_vector(const Tensor& tensor) { return {tensor.data(), tensor.data() + tensor.size()}; }
@@ -43,7 +43,7 @@ Tensor to_gradient(Device& device, const char* name, const std::vector<float>& g
 /** What one forward pass keeps for its backward pass. */
 struct Learner::Pass {
   Pass(Device& device, Packing p, bool checkpointing)
-      : packing(std::move(p)), attention(packing.segments), tape(device, Tape::Mode::recording, checkpointing) {}
+      : packing(std::move(p)), attention(packing), tape(device, Tape::Mode::recording, checkpointing) {}
   Packing packing;
   PackedAttention attention;
   Segments image_segments;

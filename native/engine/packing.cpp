@@ -55,6 +55,7 @@ Packing pack(std::span<const Sequence> sequences, const ModelSpec& spec) {
     }
     const auto root = static_cast<int32_t>(packing.segments.size() / 3);
     packing.segments.insert(packing.segments.end(), {first_row, length, -1});
+    packing.first_outputs.push_back(length - 1);
     packing.prompts.push_back({first_row, length});
     const int32_t prompt_end = add_output(first_row + length - 1);
     for (const size_t i : group.members) {
@@ -65,6 +66,7 @@ Packing pack(std::span<const Sequence> sequences, const ModelSpec& spec) {
       const auto first_response_row = static_cast<int32_t>(packing.ids.size());
       packing.segments.insert(packing.segments.end(),
                               {first_response_row, static_cast<int32_t>(response.size()) - 1, root});
+      packing.first_outputs.push_back(0);
       for (size_t t = 0; t + 1 < response.size(); ++t) {
         add_row(response[t], static_cast<size_t>(length) + t);
         add_output(first_response_row + static_cast<int32_t>(t));

@@ -28,6 +28,8 @@ struct Packing {
   Segments segments;
   /** Rows that predict a token or carry a value: the last of each prompt, and all of the responses. */
   std::vector<int32_t> output_rows;
+  /** Per segment: the first of its rows that is an output row; all behind it are. */
+  std::vector<int32_t> first_outputs;
   /** Per response token, in the order of the sequences: its id and which of the output rows predicts it. */
   std::vector<int32_t> targets, prediction_outputs;
   /** Per sequence: which of the output rows is its last prompt row. */

@@ -9,19 +9,24 @@ namespace sightline {
 /** Prompts attend to themselves, and their keys and values go into pages for the responses to come. */
 class PrefillAttention : public RowAttention {
  public:
-  /** @param pages, slots  per row, see ops/attention_decode.h; all references must outlive the object */
-  PrefillAttention(const Segments& segments, const std::vector<float*>& pages, const std::vector<int32_t>& slots)
-      : segments_(segments), pages_(pages), slots_(slots) {}
+  /**
+   * @param first_outputs  per segment the first of its rows that is among the output rows, as all behind it are
+   * @param pages, slots   per row, see ops/attention_decode.h; all references must outlive the object
+   */
+  PrefillAttention(const Segments& segments, const std::vector<int32_t>& first_outputs, const std::vector<float*>& pages,
+                   const std::vector<int32_t>& slots)
+      : segments_(segments), first_outputs_(first_outputs), pages_(pages), slots_(slots) {}
 
-  Var attend(Tape& tape, int64_t layer, const Var& qkv, const AttentionShape& shape) override {
+  Var attend(Tape& tape, int64_t layer, const Var& qkv, const AttentionShape& shape, bool outputs_only) override {
     tape.ops().kv_write(tape.context(), {qkv->value.data(), pages_.data(), slots_.data(), qkv->value.rows(),
                                          layer * page_layer_size(shape.kv_heads, shape.head_size), shape.heads,
                                          shape.kv_heads, shape.head_size});
-    return attention(tape, qkv, shape, segments_, true);
+    return attention(tape, qkv, shape, segments_, true, outputs_only ? &first_outputs_ : nullptr);
   }
 
  private:
   const Segments& segments_;
+  const std::vector<int32_t>& first_outputs_;
   const std::vector<float*>& pages_;
   const std::vector<int32_t>& slots_;
 };
@@ -34,7 +39,7 @@ class PagedAttention : public RowAttention {
                  const std::vector<const float*>& page_table, const std::vector<int32_t>& lengths)
       : pages_(pages), slots_(slots), page_table_(page_table), lengths_(lengths) {}
 
-  Var attend(Tape& tape, int64_t layer, const Var& qkv, const AttentionShape& shape) override {
+  Var attend(Tape& tape, int64_t layer, const Var& qkv, const AttentionShape& shape, bool) override {
     const int64_t rows = qkv->value.rows(), offset = layer * page_layer_size(shape.kv_heads, shape.head_size);
     tape.ops().kv_write(tape.context(), {qkv->value.data(), pages_.data(), slots_.data(), rows, offset, shape.heads,
                                          shape.kv_heads, shape.head_size});

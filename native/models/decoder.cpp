@@ -67,7 +67,7 @@ Var Decoder::forward(Tape& tape, const Var& input, const std::vector<int32_t>& p
       Layer& layer = layers_[i];
       const Var qkv = layer.qkv.forward(t, rms_norm(t, in, layer.norm1, spec_.norm_epsilon));
       rope(t, qkv, shape(), positions, spec_.rope_theta);
-      const Var attended = attention.attend(t, static_cast<int64_t>(i), qkv, shape());
+      const Var attended = attention.attend(t, static_cast<int64_t>(i), qkv, shape(), trimmed);
       const Var middle = trimmed ? layer.out.forward(t, gather_rows(t, attended, output_rows), gather_rows(t, in, output_rows))
                                  : layer.out.forward(t, attended, in);
       const Var h = rms_norm(t, middle, layer.norm2, spec_.norm_epsilon);

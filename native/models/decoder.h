@@ -13,8 +13,12 @@ namespace sightline {
 class RowAttention {
  public:
   virtual ~RowAttention() = default;
-  /** @param qkv (N, qkv_columns) with rotated queries and keys; @return (N, out_columns) */
-  virtual Var attend(Tape& tape, int64_t layer, const Var& qkv, const AttentionShape& shape) = 0;
+  /**
+   * @param qkv           (N, qkv_columns) with rotated queries and keys
+   * @param outputs_only  only the rows among the pass's `output_rows` will be read: the others need not be computed
+   * @return (N, out_columns)
+   */
+  virtual Var attend(Tape& tape, int64_t layer, const Var& qkv, const AttentionShape& shape, bool outputs_only) = 0;
 };
 
 /**
@@ -34,8 +38,8 @@ class Decoder {
   /**
    * @param x            (N, width) embedded rows
    * @param positions    (N) must outlive the tape, as must `attention` and `output_rows`
-   * @param output_rows  (M) the rows whose result is wanted; the last layer leaves the others out behind its attention.
-   *                     Empty: all
+   * @param output_rows  (M) the rows whose result is wanted; the last layer leaves the others out from its queries
+   *                     on. Empty: all
    * @return (M, width) after the final norm
    */
   Var forward(Tape& tape, const Var& x, const std::vector<int32_t>& positions, RowAttention& attention,

@@ -107,19 +107,21 @@ void rope(Tape& tape, const Var& qkv, const AttentionShape& shape, const std::ve
   tape.record([qkv, rotate] { rotate(qkv->gradient, true); });
 }
 
-Var attention(Tape& tape, const Var& qkv, const AttentionShape& shape, const Segments& segments, bool causal) {
+Var attention(Tape& tape, const Var& qkv, const AttentionShape& shape, const Segments& segments, bool causal,
+              const std::vector<int32_t>* first_queries) {
   Device& device = tape.device();
   const int64_t rows = qkv->value.rows(), count = static_cast<int64_t>(segments.size()) / 3;
+  const int32_t* queries = first_queries ? first_queries->data() : nullptr;
   const Var y = tape.variable(rows, shape.out_columns());
   const Tensor log_sum_exp = device.allocate(Purpose::activations, rows, shape.heads);
-  tape.ops().attention(tape.context(), {qkv->value.data(), segments.data(), y->value.data(), log_sum_exp.data(), count,
+  tape.ops().attention(tape.context(), {qkv->value.data(), segments.data(), queries, y->value.data(), log_sum_exp.data(), count,
                                         shape.heads, shape.kv_heads, shape.head_size, shape.scale(), causal});
-  tape.record([&device, qkv, y, log_sum_exp, shape, &segments, causal, rows, count] {
+  tape.record([&device, qkv, y, log_sum_exp, shape, &segments, queries, causal, rows, count] {
     Tensor gradient = device.allocate(Purpose::activations, rows, shape.qkv_columns());
     device.ops().attention_backward(
         device.context(),
-        {y->gradient.data(), qkv->value.data(), y->value.data(), log_sum_exp.data(), segments.data(), gradient.data(), count,
-         shape.heads, shape.kv_heads, shape.head_size, shape.scale(), causal});
+        {y->gradient.data(), qkv->value.data(), y->value.data(), log_sum_exp.data(), segments.data(), queries, gradient.data(),
+         count, shape.heads, shape.kv_heads, shape.head_size, shape.scale(), causal});
     add_gradient(device, *qkv, gradient);
   });
   return y;

@@ -37,8 +37,13 @@ using Segments = std::vector<int32_t>;
 /** Rotates queries and keys in place, see ops/rope.h. `positions` must outlive the tape. */
 void rope(Tape& tape, const Var& qkv, const AttentionShape& shape, const std::vector<int32_t>& positions, float theta);
 
-/** Attention over packed segments. `segments` must outlive the tape. */
-Var attention(Tape& tape, const Var& qkv, const AttentionShape& shape, const Segments& segments, bool causal);
+/**
+ * Attention over packed segments. `segments` must outlive the tape, as must `first_queries`.
+ * @param first_queries  null, or per segment the first of its rows that is a query, see ops/attention.h; what the result holds
+ *                       for the rows before it is undefined, and no gradient comes from there
+ */
+Var attention(Tape& tape, const Var& qkv, const AttentionShape& shape, const Segments& segments, bool causal,
+              const std::vector<int32_t>* first_queries = nullptr);
 
 /**
  * The chosen rows. In the backward pass their gradient, times `gradient_scale`, is added to those rows of x.

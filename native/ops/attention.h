@@ -21,28 +21,34 @@ inline constexpr int64_t attention_block = 64;
  * @param segments  (S, 3): first row, length, index of the prefix segment or -1. A prefix has no prefix itself, and the
  *                  segments that continue it follow it directly
  * @param causal    rows see keys up to their own position; otherwise all rows of their segment (prefixes not allowed)
+ * @param first_queries  (S) or null: the rows of segment s before its first_queries[s]-th, in [0, length], are keys and
+ *                  values only, and what `out` and `log_sum_exp` hold for them stays as it is. Null: all rows are queries
  * @param out       (N, H * D) written
  * @param log_sum_exp  (N, H) written: log sum_s exp(scale * q . k), kept for backward
- * Numerics: fp32; keys in blocks of `attention_block` absolute positions with a running maximum and sum, the same
- * operations in the same order for a row whatever its neighbours are. `attention_decode` gives the same bits.
+ * @param scale     > 0
+ * Numerics: fp32; keys in spans of four blocks of `attention_block` absolute positions with a running maximum and sum, the
+ * same operations in the same order for a row whatever its neighbours are. `attention_decode` gives the same bits.
  * Source: Vaswani et al. 2017 (equation 1); online softmax, Milakov and Gimelshein 2018, arXiv 1805.02867; grouped heads,
  * Ainslie et al. 2023, arXiv 2305.13245.
  */
 struct AttentionArgs {
   const float* qkv;
   const int32_t* segments;
+  const int32_t* first_queries;
   float* out;
   float* log_sum_exp;
   int64_t segment_count, heads, kv_heads, head_size;
   float scale;
   bool causal;
-  SIGHTLINE_FIELDS(qkv, segments, out, log_sum_exp, segment_count, heads, kv_heads, head_size, scale, causal)
+  SIGHTLINE_FIELDS(qkv, segments, first_queries, out, log_sum_exp, segment_count, heads, kv_heads, head_size, scale, causal)
 };
 
 /**
  * With P[t, s] = exp(scale * q[t] . k[s] - log_sum_exp[t]), dP = dout v^T, delta[t] = dout[t] . out[t],
  * dS = scale * P * (dP - delta):   dq = dS k,  dk = dS^T q,  dv = P^T dout
  *
+ * @param first_queries  as in the forward pass: nothing is read of `dout`, `out` and `log_sum_exp` for rows that are no
+ *              queries, their dq is zero
  * @param dqkv  (N, (H + 2 G) * D) written, laid out as qkv
  * Numerics: a key's gradient is summed over its queries in order of segment, head of the group, row.
  * Source: Dao 2023, arXiv 2307.08691, algorithm 2.
@@ -53,11 +59,12 @@ struct AttentionBackwardArgs {
   const float* out;
   const float* log_sum_exp;
   const int32_t* segments;
+  const int32_t* first_queries;
   float* dqkv;
   int64_t segment_count, heads, kv_heads, head_size;
   float scale;
   bool causal;
-  SIGHTLINE_FIELDS(dout, qkv, out, log_sum_exp, segments, dqkv, segment_count, heads, kv_heads, head_size, scale, causal)
+  SIGHTLINE_FIELDS(dout, qkv, out, log_sum_exp, segments, first_queries, dqkv, segment_count, heads, kv_heads, head_size, scale, causal)
 };
 
 }  // namespace sightline

@@ -5,26 +5,54 @@
 
 namespace sightline::SIGHTLINE_ISA {
 
-void attention_decode(ExecutionContext& context, const AttentionDecodeArgs& args) {
+namespace {
+
+constexpr int heads_at_once = 4;
+
+/** Elements of keys that are worth waking a thread for. */
+constexpr int64_t task_elements = 1 << 14;
+
+/** Query heads [first, last) of one row. */
+void decode_row(const AttentionDecodeArgs& args, int64_t row, int64_t first, int64_t last) {
   const int64_t d = args.head_size, group = args.heads / args.kv_heads;
   const int64_t row_stride = (args.heads + 2 * args.kv_heads) * d;
-  const int64_t keys_size = args.kv_heads * attention_block * d;
-  const auto task = [&](int64_t index, int) {
-    const int64_t row = index / args.kv_heads, kv_head = index % args.kv_heads;
-    const float* const* pages = args.pages + row * args.max_pages;
+  const float* const* pages = args.pages + row * args.max_pages;
+  const auto tile = [&]<int Rows, bool OneHead>(int64_t h) {
     const auto block = [&](int64_t i) {
       const float* layer = pages[i] + args.layer_offset;
-      return KeyValueBlock{layer + kv_head * attention_block * d,
-                           layer + keys_size + kv_head * attention_block * padded_head_size(d)};
+      const int64_t at = h / group * attention_block;
+      return KeyValueBlock{layer + at * d, layer + args.kv_heads * attention_block * d + at * padded_head_size(d)};
     };
-    const int64_t visible = args.lengths[row];
-    for (int64_t h = kv_head * group; h < (kv_head + 1) * group; ++h) {
-      const float* q = args.qkv + row * row_stride + h * d;
-      float* out = args.out + (row * args.heads + h) * d;
-      attend_rows<1>(&q, &visible, block, d, args.scale, &out, nullptr);
-    }
+    int64_t visible[Rows];
+    for (int r = 0; r < Rows; ++r) visible[r] = args.lengths[row];
+    attend_rows<Rows, OneHead>({{args.qkv + row * row_stride + h * d, d}, {args.out + (row * args.heads + h) * d, d}, {nullptr, 0}},
+                               visible, block, d, args.scale);
   };
-  context.pool().parallel_for(args.rows * args.kv_heads, task);
+  const auto one_head = [&]<int Rows>(int64_t h) { tile.template operator()<Rows, true>(h); };
+  if (group == 1)
+    for_each_tile<heads_at_once>(first, last, [&]<int Rows>(int64_t h) { tile.template operator()<Rows, false>(h); });
+  else if (group % 3 == 0)
+    for_each_tile<3>(first, last, one_head);
+  else
+    for_each_tile<heads_at_once>(first, last, one_head);
+}
+
+}  // namespace
+
+void attention_decode(ExecutionContext& context, const AttentionDecodeArgs& args) {
+  const int64_t group = args.heads / args.kv_heads;
+  // Heads that a task computes together: those that share keys, or some that do not, since one alone has to wait for its sums.
+  const int64_t together = group == 1 ? heads_at_once : group, units = (args.heads + together - 1) / together;
+  int64_t keys = 0;
+  for (int64_t row = 0; row < args.rows; ++row) keys += args.lengths[row];
+  const int64_t elements = keys * args.kv_heads * args.head_size;
+  const int64_t count = args.rows * units, tasks = max(1, min(count, elements / task_elements));
+  context.pool().parallel_for(tasks, [&](int64_t task, int) {
+    for (int64_t i = task * count / tasks; i < (task + 1) * count / tasks; ++i) {
+      const int64_t first = i % units * together;
+      decode_row(args, i / units, first, min(args.heads, first + together));
+    }
+  });
 }
 
 void kv_write(ExecutionContext& context, const KvWriteArgs& args) {

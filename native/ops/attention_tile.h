@@ -1,10 +1,11 @@
 #pragma once
 
-// The arithmetic that `attention` and `attention_decode` share: a tile of query rows against blocks of keys. Each row is
-// computed by the same operations in the same order whatever tile it is in, which is what makes decoding and training
-// agree to the bit. Included by op sources only.
+// The arithmetic that the attention ops share: a tile of query rows against blocks of keys. Each row is computed by the same
+// operations in the same order whatever tile it is in, which is what makes decoding and training agree to the bit.
+// Included by op sources only.
 
 #include <cmath>
+#include <type_traits>
 
 #include "ops/attention_decode.h"
 #include "ops/simd.h"
@@ -12,133 +13,235 @@
 namespace sightline::SIGHTLINE_ISA {
 
 inline constexpr int64_t block_keys = attention_block;
-inline constexpr int block_vectors = static_cast<int>(block_keys) / lanes;
 inline constexpr int64_t max_padded_head_size = 256;
 inline constexpr float minus_infinity = -__builtin_inff();
+inline constexpr float log2_e = 1.44269504f;
 
-/** Keys transposed, (D, block_keys), and values, (block_keys, padded D), of one block of positions. */
+/** Rows of a tile: with two vectors of columns, as many running sums as leave registers for the operands. */
+inline constexpr int tile_rows = lanes == 16 ? 8 : 4;
+
+/** Vectors of columns that a tile of `Rows` rows takes at once. Few rows take more, to hide the latency of their sums. */
+template <int Rows>
+inline constexpr int tile_columns = Rows * 4 <= 2 * tile_rows ? 4 : 2;
+
+/** Runs body<Size>(i) over [i, count) in steps of Size, then of half of it, and so on down to 1. */
+template <int Size, class Body>
+inline void for_each_tile(int64_t i, int64_t count, const Body& body) {
+  for (; i + Size <= count; i += Size) body.template operator()<Size>(i);
+  if constexpr (Size > 1) for_each_tile<Size / 2>(i, count, body);
+}
+
+/** Makes the compiler load v once, where it would rather read memory again for every use. */
+inline void keep_in_register([[maybe_unused]] Vec& v) {
+#if defined(__x86_64__)
+  asm("" : "+v"(v));
+#endif
+}
+
+/** Whether the rows of a tile multiply the same x, or row r the one that begins r * `apart` floats behind the first. */
+struct Shared {
+  static constexpr int64_t apart = 0;
+};
+struct Apart {
+  int64_t apart;
+};
+
+/**
+ * sums[r] += sum_s weights[r * row_step + s * step] * x[s] over s in [0, count), in order, for rows x[s] that begin `x_step`
+ * floats apart: the inner loop of all products of attention.
+ */
+template <int Rows, int Columns, class Sharing = Shared>
+[[gnu::always_inline]] inline void accumulate(Vec (&sums)[Rows][Columns], const float* weights, int64_t row_step, int64_t step,
+                                              const float* x, int64_t x_step, int64_t count, Sharing rows = {}) {
+  for (int64_t s = 0; s < count; ++s) {
+    Vec columns[Columns];
+    const auto fetch = [&](int r) {
+#pragma GCC unroll 8
+      for (int c = 0; c < Columns; ++c) columns[c] = load(x + r * rows.apart + s * x_step + c * lanes);
+    };
+    if constexpr (std::is_same_v<Sharing, Shared>) fetch(0);
+    if constexpr (std::is_same_v<Sharing, Shared> && Columns > 2)
+      for (Vec& column : columns) keep_in_register(column);
+#pragma GCC unroll 8
+    for (int r = 0; r < Rows; ++r) {
+      if constexpr (!std::is_same_v<Sharing, Shared>) fetch(r);
+      const Vec weight = broadcast(weights[r * row_step + s * step]);
+#pragma GCC unroll 8
+      for (int c = 0; c < Columns; ++c) sums[r][c] = fma(weight, columns[c], sums[r][c]);
+    }
+  }
+}
+
+/**
+ * scores[r][s] = q[r] . k[s] for the first `keys` keys of a block and those behind them up to a whole vector, whose scores
+ * mean nothing.
+ *
+ * @param q       rows of D, q_step floats apart
+ * @param keys_t  (D, block_keys)
+ * @param scores  rows score_step floats apart
+ */
+template <int Rows, class Sharing = Shared>
+inline void score_block(const float* q, int64_t q_step, const float* keys_t, int64_t head_size, int64_t keys, float* scores,
+                        int64_t score_step, Sharing rows = {}) {
+  for_each_tile<tile_columns<Rows>>(0, (keys + lanes - 1) / lanes, [&]<int Columns>(int64_t v) {
+    Vec sums[Rows][Columns] = {};
+    accumulate(sums, q, q_step, 1, keys_t + v * lanes, block_keys, head_size, rows);
+#pragma GCC unroll 8
+    for (int r = 0; r < Rows; ++r)
+#pragma GCC unroll 8
+      for (int c = 0; c < Columns; ++c) store(scores + r * score_step + (v + c) * lanes, sums[r][c]);
+  });
+}
+
+/** x with minus infinity in the lanes from `count` on. */
+inline Vec first_lanes(Vec x, int64_t count) {
+  Vec numbers;
+  for (int i = 0; i < lanes; ++i) numbers[i] = static_cast<float>(i);
+  return numbers < broadcast(static_cast<float>(count)) ? x : broadcast(minus_infinity);
+}
+
+/**
+ * 2^x for x <= 0 with relative error below 1 ulp; 1 for 0, 0 below -126 (results are never subnormal), NaN for NaN. A minimax
+ * polynomial of degree 6 on [-1/2, 1/2], and the integer part added to the exponent.
+ */
+inline Vec exp2_nonpositive(Vec x) {
+  const Vec shifted = x + broadcast(12582912.0f);  // 1.5 * 2^23: the low bits are the nearest integer
+  const Vec r = x - (shifted - broadcast(12582912.0f));
+  Vec p = broadcast(1.53533618e-4f);
+  p = fma(p, r, broadcast(1.33988744e-3f));
+  p = fma(p, r, broadcast(9.61843736e-3f));
+  p = fma(p, r, broadcast(5.55033247e-2f));
+  p = fma(p, r, broadcast(2.40226479e-1f));
+  p = fma(p, r, broadcast(6.93147203e-1f));
+  p = fma(p, r, broadcast(1.0f));
+  const Vec result = (Vec)((IntVec)p + ((IntVec)shifted << 23));
+  return x < broadcast(-126.0f) ? zero() : result;
+}
+
+/** Rows of D, each `step` floats behind the one before it. */
+template <class T>
+struct Rowwise {
+  T* first;
+  int64_t step;
+};
+
+/** What a tile of query rows reads and writes. */
+struct QueryTile {
+  Rowwise<const float> q;
+  Rowwise<float> out;
+  /** `first` may be null. */
+  Rowwise<float> log_sum_exp;
+};
+
+/**
+ * Keys transposed, (D, block_keys), and values, (block_keys, padded D), of one block of positions; the blocks of one key head
+ * after the other.
+ */
 struct KeyValueBlock {
   const float* keys;
   const float* values;
 };
 
-inline Vec lane_numbers() {
-  Vec v;
-  for (int i = 0; i < lanes; ++i) v[i] = static_cast<float>(i);
-  return v;
-}
+/**
+ * Keys whose scores are held at once. Within a span the softmax has one maximum, and the sums of weighted values stay in
+ * registers; from span to span maximum and sums are carried on (online softmax).
+ */
+inline constexpr int64_t span_keys = 4 * block_keys;
 
-/** scores[r][s] = q[r] . k[s] for the first `vectors` vectors of keys, summed over D in order. */
-template <int Rows>
-inline void score_block(const float* const* q, const float* keys, int64_t head_size, int vectors, float (*scores)[block_keys]) {
-  for (int v = 0; v < vectors; v += 2) {
-    // An odd count computes one vector more, from memory that is there but holds no keys; nobody reads the result.
-    Vec first[Rows], second[Rows];
-#pragma GCC unroll 8
-    for (int r = 0; r < Rows; ++r) first[r] = second[r] = zero();
-    const float* column = keys + v * lanes;
-    for (int64_t d = 0; d < head_size; ++d) {
-      const Vec k0 = load(column + d * block_keys), k1 = load(column + d * block_keys + lanes);
-#pragma GCC unroll 8
-      for (int r = 0; r < Rows; ++r) {
-        const Vec x = broadcast(q[r][d]);
-        first[r] = fma(x, k0, first[r]);
-        second[r] = fma(x, k1, second[r]);
-      }
-    }
-#pragma GCC unroll 8
-    for (int r = 0; r < Rows; ++r) {
-      store(scores[r] + v * lanes, first[r]);
-      store(scores[r] + (v + 1) * lanes, second[r]);
-    }
-  }
-}
+/** The softmax of one row of scores in units of log 2, of which one span after the other becomes known. */
+struct OnlineSoftmax {
+  float maximum = minus_infinity;
+  /** The weights so far, relative to the maximum, summed lane by lane. */
+  Vec total = zero();
 
-/** sums[r] += sum_s weights[r][s] * rows[s] over the first `keys` keys in order; rows and sums are `width` wide. */
-template <int Rows>
-inline void add_weighted_rows(const float (*weights)[block_keys], const float* rows, int64_t width, int64_t keys,
-                              float (*sums)[max_padded_head_size]) {
-  int64_t c = 0;
-  for (; c + 2 * lanes <= width; c += 2 * lanes) {
-    Vec first[Rows], second[Rows];
-#pragma GCC unroll 8
-    for (int r = 0; r < Rows; ++r) first[r] = load(sums[r] + c), second[r] = load(sums[r] + c + lanes);
-    for (int64_t s = 0; s < keys; ++s) {
-      const Vec v0 = load(rows + s * width + c), v1 = load(rows + s * width + c + lanes);
-#pragma GCC unroll 8
-      for (int r = 0; r < Rows; ++r) {
-        const Vec w = broadcast(weights[r][s]);
-        first[r] = fma(w, v0, first[r]);
-        second[r] = fma(w, v1, second[r]);
-      }
+  float sum() const { return sum_lanes(total); }
+
+  /**
+   * Turns the next scores into weights relative to the maximum so far.
+   * @param seen  scores that count; the weights of the others up to `end`, a multiple of `lanes`, become zero
+   * @return what sums made with earlier weights are to be multiplied by
+   */
+  float add(float* scores, int64_t seen, int64_t end) {
+    const int64_t partial = seen / lanes * lanes;
+    if (partial < seen) store(scores + partial, first_lanes(load(scores + partial), seen - partial));
+    Vec highest = broadcast(minus_infinity);
+    for (int64_t s = 0; s < seen; s += lanes) highest = max(highest, load(scores + s));
+    const float next = max(maximum, max_lanes(highest));
+    const float correction = maximum == minus_infinity ? 0.0f : exp2_nonpositive(broadcast(maximum - next))[0];
+    maximum = next;
+    Vec weights = total * broadcast(correction);
+    int64_t s = 0;
+    for (; s < seen; s += lanes) {
+      const Vec weight = exp2_nonpositive(load(scores + s) - broadcast(next));
+      store(scores + s, weight);
+      weights = weights + weight;
     }
-#pragma GCC unroll 8
-    for (int r = 0; r < Rows; ++r) store(sums[r] + c, first[r]), store(sums[r] + c + lanes, second[r]);
+    for (; s < end; s += lanes) store(scores + s, zero());
+    total = weights;
+    return correction;
   }
-  for (; c < width; c += lanes)
-    for (int r = 0; r < Rows; ++r) {
-      Vec sum = load(sums[r] + c);
-      for (int64_t s = 0; s < keys; ++s) sum = fma(broadcast(weights[r][s]), load(rows + s * width + c), sum);
-      store(sums[r] + c, sum);
-    }
-}
+};
 
 /**
- * Attention of `Rows` query rows of one head.
+ * Attention of `Rows` query rows. Scores are in units of log 2: q is multiplied by scale * log2(e) beforehand.
  *
- * @param q            row r: D floats
- * @param visible      row r sees the keys [0, visible[r]), at least one
- * @param block        block(i): the keys and values of positions [i * block_keys, (i + 1) * block_keys)
- * @param out          row r: D floats, written
- * @param log_sum_exp  row r, written; may be null
+ * @tparam OneHead  all rows use one key head; otherwise row r uses the r-th behind the first
+ * @param visible  row r sees the keys [0, visible[r]), at least one
+ * @param block    block(i): the keys and values of positions [i * block_keys, (i + 1) * block_keys)
+ * @param scale    > 0
  */
-template <int Rows, class Block>
-inline void attend_rows(const float* const* q, const int64_t* visible, const Block& block, int64_t head_size, float scale,
-                        float* const* out, float* const* log_sum_exp) {
+template <int Rows, bool OneHead, class Block>
+inline void attend_rows(const QueryTile& tile, const int64_t* visible, const Block& block, int64_t head_size, float scale) {
+  // A line more than the rows need, so that they do not meet in few sets of the cache.
+  constexpr int64_t q_step = max_padded_head_size + 16, score_step = span_keys + 16;
   const int64_t width = padded_head_size(head_size);
-  alignas(64) float weights[Rows][block_keys];
-  alignas(64) float sums[Rows][max_padded_head_size];
-  float maximum[Rows], total[Rows];
+  const auto sharing = [](int64_t apart) {
+    if constexpr (OneHead)
+      return Shared{};
+    else
+      return Apart{apart};
+  };
+  const auto key_heads = sharing(block_keys * head_size), value_heads = sharing(block_keys * width);
+  alignas(64) float q[Rows * q_step], sums[Rows * q_step], scores[Rows * score_step];
+  OnlineSoftmax softmax[Rows];
   int64_t most = 0;
   for (int r = 0; r < Rows; ++r) {
-    maximum[r] = minus_infinity;
-    total[r] = 0.0f;
-    for (int64_t c = 0; c < width; ++c) sums[r][c] = 0.0f;
+    for_vectors(head_size, [&](int64_t c, auto n) {
+      store(q + r * q_step + c, load(tile.q.first + r * tile.q.step + c, n) * broadcast(scale * log2_e));
+    });
     most = max(most, visible[r]);
   }
-  const Vec numbers = lane_numbers();
-  for (int64_t first = 0; first < most; first += block_keys) {
-    const KeyValueBlock kv = block(first / block_keys);
-    const int64_t keys = min(block_keys, most - first);
-    const int vectors = static_cast<int>((keys + lanes - 1) / lanes);
-    score_block<Rows>(q, kv.keys, head_size, vectors, weights);
+  for (int64_t first = 0; first < most; first += span_keys) {
+    const int64_t keys = min(span_keys, most - first), end = (keys + lanes - 1) / lanes * lanes;
+    const bool last = first + keys == most;
+    for (int64_t at = 0; at < keys; at += block_keys)
+      score_block<Rows>(q, q_step, block((first + at) / block_keys).keys, head_size, min(block_keys, keys - at), scores + at,
+                        score_step, key_heads);
+    float correction[Rows], factor[Rows];
     for (int r = 0; r < Rows; ++r) {
-      const Vec limit = broadcast(static_cast<float>(min(block_keys, max(0, visible[r] - first))));
-      Vec highest = broadcast(minus_infinity);
-      for (int v = 0; v < vectors; ++v) {
-        const Vec number = numbers + broadcast(static_cast<float>(v * lanes));
-        const Vec score = number < limit ? load(weights[r] + v * lanes) * broadcast(scale) : broadcast(minus_infinity);
-        store(weights[r] + v * lanes, score);
-        highest = max(highest, score);
-      }
-      const float next = max(maximum[r], max_lanes(highest));
-      const float correction = exp(maximum[r] - next);
-      maximum[r] = next;
-      Vec block_total = zero();
-      for (int v = 0; v < vectors; ++v) {
-        const Vec weight = exp(load(weights[r] + v * lanes) - broadcast(next));
-        store(weights[r] + v * lanes, weight);
-        block_total = block_total + weight;
-      }
-      total[r] = total[r] * correction + sum_lanes(block_total);
-      for (int64_t c = 0; c < width; c += lanes) store(sums[r] + c, load(sums[r] + c) * broadcast(correction));
+      correction[r] = softmax[r].add(scores + r * score_step, min(keys, max(0, visible[r] - first)), end);
+      factor[r] = last ? 1.0f / softmax[r].sum() : 1.0f;
     }
-    add_weighted_rows<Rows>(weights, kv.values, width, keys, sums);
+    for_each_tile<tile_columns<Rows>>(0, width / lanes, [&]<int Columns>(int64_t v) {
+      Vec x[Rows][Columns] = {};
+      if (first > 0)
+        for (int r = 0; r < Rows; ++r)
+          for (int c = 0; c < Columns; ++c) x[r][c] = load(sums + r * q_step + (v + c) * lanes) * broadcast(correction[r]);
+      for (int64_t at = 0; at < keys; at += block_keys)
+        accumulate(x, scores + at, score_step, 1, block((first + at) / block_keys).values + v * lanes, width,
+                   min(block_keys, keys - at), value_heads);
+#pragma GCC unroll 8
+      for (int r = 0; r < Rows; ++r)
+#pragma GCC unroll 8
+        for (int c = 0; c < Columns; ++c) store(sums + r * q_step + (v + c) * lanes, x[r][c] * broadcast(factor[r]));
+    });
   }
   for (int r = 0; r < Rows; ++r) {
-    const float inverse = 1.0f / total[r];
-    for (int64_t c = 0; c < head_size; ++c) out[r][c] = sums[r][c] * inverse;
-    if (log_sum_exp) *log_sum_exp[r] = maximum[r] + std::log(total[r]);
+    for_vectors(head_size, [&](int64_t c, auto n) {
+      store(tile.out.first + r * tile.out.step + c, load(sums + r * q_step + c), n);
+    });
+    if (tile.log_sum_exp.first)
+      tile.log_sum_exp.first[r * tile.log_sum_exp.step] = softmax[r].maximum / log2_e + std::log(softmax[r].sum());
   }
 }
 

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <utility>
 
 #include "core/isa.h"
 
@@ -176,20 +177,32 @@ inline float max(float a, float b) { return a > b ? a : b; }
 inline int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
 inline int64_t max(int64_t a, int64_t b) { return a > b ? a : b; }
 
-/** Sum of the lanes as a fixed binary tree. */
+/** (a, b)[Index...], where b's lanes follow a's. */
+template <int... Index>
+inline Vec shuffle(Vec a, Vec b) {
+#if defined(__clang__)
+  return __builtin_shufflevector(a, b, Index...);
+#else
+  return __builtin_shuffle(a, b, IntVec{Index...});
+#endif
+}
+
+/** The lanes folded onto the first as a fixed binary tree: lane i meets lane i + 8, then i + 4, ... */
+template <int Half = lanes / 2, class Combine>
+inline float fold_lanes(Vec v, Combine combine) {
+  const Vec upper = [&]<int... I>(std::integer_sequence<int, I...>) {
+    return shuffle<(I + Half) % lanes...>(v, v);
+  }(std::make_integer_sequence<int, lanes>{});
+  if constexpr (Half > 1)
+    return fold_lanes<Half / 2>(combine(v, upper), combine);
+  else
+    return combine(v, upper)[0];
+}
 inline float sum_lanes(Vec v) {
-  float x[lanes];
-  store(x, v);
-  for (int half = lanes / 2; half > 0; half /= 2)
-    for (int i = 0; i < half; ++i) x[i] += x[i + half];
-  return x[0];
+  return fold_lanes(v, [](Vec a, Vec b) { return a + b; });
 }
 inline float max_lanes(Vec v) {
-  float x[lanes];
-  store(x, v);
-  for (int half = lanes / 2; half > 0; half /= 2)
-    for (int i = 0; i < half; ++i) x[i] = max(x[i], x[i + half]);
-  return x[0];
+  return fold_lanes(v, [](Vec a, Vec b) { return max(a, b); });
 }
 
 /** Sum of the vectors term(i, n) over [0, count) in a fixed order: four running sums in turn, then a tree. */

@@ -63,12 +63,14 @@ describe.each(backends.map((backend) => [backend.name, backend] as const))("on %
   test.each([
     [4, 2, 8],
     [3, 1, 12],
+    [5, 5, 16],
+    [8, 2, 32],
     [2, 2, 72],
   ])(
     "attention_decode computes the rows of attention, %i heads over %i of %i",
     (heads, kv_heads, head_size) => {
       const random = new Random(deriveKey(2));
-      const rows = 150;
+      const rows = 300;
       const stride = (heads + 2 * kv_heads) * head_size;
       const sizes = { heads, kv_heads, head_size };
       const scale = Math.fround(1 / Math.sqrt(head_size));
@@ -76,7 +78,16 @@ describe.each(backends.map((backend) => [backend.name, backend] as const))("on %
       const expected = unwritten(rows * heads * head_size);
       const segments = Int32Array.of(0, rows, -1);
       const log_sum_exp = unwritten(rows * heads);
-      const batch = { qkv, segments, out: expected, log_sum_exp, segment_count: 1, scale, causal: true };
+      const batch = {
+        qkv,
+        segments,
+        first_queries: null,
+        out: expected,
+        log_sum_exp,
+        segment_count: 1,
+        scale,
+        causal: true,
+      };
       backend.run("attention", { ...batch, ...sizes }, 2);
 
       const layout = { kv_heads, head_size, layer_offset: 16 };

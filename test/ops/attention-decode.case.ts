@@ -72,6 +72,7 @@ const shapes: Shape[] = [
   { heads: 4, kvHeads: 2, headSize: 12, lengths: [63, 1, 64, 65, 129] },
   { heads: 2, kvHeads: 1, headSize: 72, lengths: [200, 17] },
   { heads: 3, kvHeads: 3, headSize: 32, lengths: [5, 66, 128] },
+  { heads: 6, kvHeads: 2, headSize: 24, lengths: [300, 256, 513] },
 ];
 
 const decodeCases = shapes.map(({ heads, kvHeads, headSize, lengths }) => {

@@ -17,7 +17,7 @@ type Sizes = {
   scale: number;
   causal: boolean;
 };
-type Inputs = Sizes & { qkv: Floats; segments: Int32Array };
+type Inputs = Sizes & { qkv: Floats; segments: Int32Array; first_queries: Int32Array | null };
 type Forward = Inputs & { out: Floats; log_sum_exp: Floats };
 type Backward = Inputs & { dout: Floats; out: Floats; log_sum_exp: Floats; dqkv: Floats };
 
@@ -31,12 +31,12 @@ function range(first: number, length: number): number[] {
   return Array.from({ length }, (_, i) => first + i);
 }
 
-/** Every row of the batch with the rows that it sees. */
-function* views({ segments, causal }: Inputs): Generator<View> {
+/** Every query of the batch with the rows that it sees. */
+function* views({ segments, first_queries, causal }: Inputs): Generator<View> {
   for (let s = 0; s < segments.length; s += 3) {
     const [first, length, prefix] = [segments[s]!, segments[s + 1]!, segments[s + 2]!];
     const before = prefix < 0 ? [] : range(segments[3 * prefix]!, segments[3 * prefix + 1]!);
-    for (let t = 0; t < length; t++)
+    for (let t = first_queries?.[s / 3] ?? 0; t < length; t++)
       yield { row: first + t, keys: [...before, ...range(first, causal ? t + 1 : length)] };
   }
 }
@@ -112,13 +112,18 @@ interface Shape {
   /** Length and prefix of each segment. */
   segments: [length: number, prefix: number][];
   bidirectional?: boolean;
+  /** The first row of each segment that is a query; default: all are. */
+  firstQueries?: number[];
 }
 
 function rowCount({ segments }: Shape): number {
   return segments.reduce((rows, [length]) => rows + length, 0);
 }
 
-function inputs({ heads, kvHeads, headSize, segments, bidirectional }: Shape, random: Random): Inputs {
+function inputs(
+  { heads, kvHeads, headSize, segments, bidirectional, firstQueries }: Shape,
+  random: Random,
+): Inputs {
   let rows = 0;
   const table = segments.flatMap(([length, prefix]) => {
     rows += length;
@@ -127,6 +132,7 @@ function inputs({ heads, kvHeads, headSize, segments, bidirectional }: Shape, ra
   return {
     qkv: normals(random, rows * (heads + 2 * kvHeads) * headSize),
     segments: Int32Array.from(table),
+    first_queries: firstQueries ? Int32Array.from(firstQueries) : null,
     segment_count: segments.length,
     heads,
     kv_heads: kvHeads,
@@ -146,6 +152,7 @@ function segmentsAlone(args: Forward): Equivalent<Forward>[] {
     return { out: of(heads * head_size), log_sum_exp: of(heads) };
   };
   return range(0, args.segment_count).flatMap((i) => {
+    const firstQuery = args.first_queries?.[i] ?? 0;
     const [first, length, prefix] = segments.subarray(3 * i, 3 * i + 3) as unknown as [
       number,
       number,
@@ -159,9 +166,10 @@ function segmentsAlone(args: Forward): Equivalent<Forward>[] {
         ...args,
         qkv: Float32Array.from([...shared, ...rowsOfQkv(first, length)]),
         segments: Int32Array.from(table),
+        first_queries: null,
         segment_count: table.length / 3,
       },
-      regions: region(first, before, length),
+      regions: region(first + firstQuery, before + firstQuery, length - firstQuery),
     });
     return [
       alone("as one sequence", [0, before + length, -1]),
@@ -210,6 +218,29 @@ const shapes: Shape[] = [
     ],
   },
   {
+    heads: 4,
+    kvHeads: 2,
+    headSize: 24,
+    segments: [
+      [70, -1],
+      [5, 0],
+      [64, 0],
+      [9, -1],
+      [33, -1],
+      [20, 4],
+    ],
+    firstQueries: [69, 0, 7, 9, 0, 3],
+  },
+  {
+    heads: 2,
+    kvHeads: 2,
+    headSize: 16,
+    segments: [
+      [263, -1],
+      [59, 0],
+    ],
+  },
+  {
     heads: 2,
     kvHeads: 1,
     headSize: 72,
@@ -220,6 +251,20 @@ const shapes: Shape[] = [
   },
 ];
 
+/** As `array`, `size` elements a row, with `value` in the rows that are no queries. */
+function withoutQueries(
+  array: Float32Array,
+  size: number,
+  { segments, first_queries }: Inputs,
+  value: number,
+) {
+  first_queries?.forEach((count, i) => {
+    const first = segments[3 * i]!;
+    array.fill(value, first * size, (first + count) * size);
+  });
+  return array;
+}
+
 export const attentionCases: Conformance[] = shapes.flatMap((shape) => [
   conformance<Forward>({
     op: "attention",
@@ -227,10 +272,12 @@ export const attentionCases: Conformance[] = shapes.flatMap((shape) => [
     args: (random) => {
       const { heads, headSize } = shape;
       const rows = rowCount(shape);
+      const given = inputs(shape, random);
+      // Rows that are no queries keep what they hold, which is what the reference leaves there.
       return {
-        ...inputs(shape, random),
-        out: unwritten(rows * heads * headSize),
-        log_sum_exp: unwritten(rows * heads),
+        ...given,
+        out: withoutQueries(unwritten(rows * heads * headSize), heads * headSize, given, 0),
+        log_sum_exp: withoutQueries(unwritten(rows * heads), heads, given, 0),
       };
     },
     reference: attend,
@@ -243,11 +290,13 @@ export const attentionCases: Conformance[] = shapes.flatMap((shape) => [
     args: (random) => {
       const given = inputs(shape, random);
       const { out, log_sum_exp } = attend(given, (x) => x);
+      // Nothing is read of rows that are no queries.
+      const unread = (array: Float32Array, size: number) => withoutQueries(array, size, given, Number.NaN);
       return {
         ...given,
-        dout: normals(random, out.length),
-        out: Float32Array.from(out),
-        log_sum_exp: Float32Array.from(log_sum_exp),
+        dout: unread(normals(random, out.length), shape.heads * shape.headSize),
+        out: unread(Float32Array.from(out), shape.heads * shape.headSize),
+        log_sum_exp: unread(Float32Array.from(log_sum_exp), shape.heads),
         dqkv: unwritten(given.qkv.length),
       };
     },
