@@ -1,11 +1,10 @@
 /** `sightline profile`: where the engine's time goes during updates of a configuration. */
-import { mkdirSync } from "node:fs";
 import { basename, join } from "node:path";
 import type { Command } from "commander";
 import { reportProfile } from "../train/profile-report.js";
 import { profileRun } from "../train/profile-run.js";
 import { resolveConfig } from "../train/resolve-config.js";
-import { freeRunFolder } from "../train/run-folder.js";
+import { freeRunFolder, makeFolder } from "../train/run-folder.js";
 import { systemInfo } from "../train/system-info.js";
 import { toTrace } from "../train/trace.js";
 import { writeWhole } from "../train/write-whole.js";
@@ -39,11 +38,12 @@ export function addProfileCommand(program: Command, context: CliContext): void {
 async function profile(
   source: string,
   { out, set, updates }: ProfileFlags,
-  { stdout }: CliContext,
+  { stdout, checkModel }: CliContext,
 ): Promise<void> {
   const config = resolveConfig(source, set);
   const folder = out ?? freeRunFolder(`runs/${basename(source).replace(/\.[^.]*$/, "")}-profile`);
-  mkdirSync(folder, { recursive: true });
+  await checkModel(config.model);
+  makeFolder(folder);
   const run = await profileRun(config, updates);
   const report = reportProfile(run.profile, run.peaks);
   const described = { config, updates, system: systemInfo(), ...report };

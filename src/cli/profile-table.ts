@@ -52,15 +52,13 @@ export function formatProfile(report: ProfileReport): string {
   return sections.join("\n\n");
 }
 
-function formatRoof({
-  fp32GflopsPerSecond,
-  bf16GflopsPerSecond,
-  readGigabytesPerSecond,
-}: ProfileReport["peaks"]) {
-  const bf16 = bf16GflopsPerSecond === null ? "" : `, ${bf16GflopsPerSecond.toFixed(0)} GFLOP/s in bf16`;
+function formatRoof(peaks: ProfileReport["peaks"]): string {
+  const { threads, cpu, fp32GflopsPerSecond, bf16GflopsPerSecond, readGigabytesPerSecond } = peaks;
+  const bf16 = bf16GflopsPerSecond === null ? "" : `, ${bf16GflopsPerSecond.toFixed(0)} in bf16`;
   return (
-    `roof: ${fp32GflopsPerSecond.toFixed(0)} GFLOP/s in fp32${bf16}, ${readGigabytesPerSecond.toFixed(1)} GB/s from ` +
-    "memory;\nmore than 100 % of it: operands came from a cache"
+    `roof of ${threads} ${threads === 1 ? "thread" : "threads"} on ${cpu}: ${fp32GflopsPerSecond.toFixed(0)} GFLOP/s in ` +
+    `fp32${bf16}; ${readGigabytesPerSecond.toFixed(1)} GB/s from memory\n` +
+    "more than 100 % of it: operands came from a cache"
   );
 }
 

@@ -232,6 +232,8 @@ export type PeakOptions = Pick<EngineOptions, "threads" | "cpu">;
 
 /** The most that a number of threads of this machine do on one instruction-set path, as measured. */
 export interface Peaks {
+  readonly threads: number;
+  readonly cpu: CpuPath;
   /** 10^9 floating-point operations per second in fp32, a multiply-add counted as two. */
   readonly fp32GflopsPerSecond: number;
   /** The same for products of bf16 numbers summed in fp32; null where the path or the CPU has no such instruction. */

@@ -6,6 +6,7 @@ import { expectFailure } from "./tiny-engine.js";
 describe("measurePeaks", () => {
   test.each(backends.map(({ name }) => name))("measures the path %s", async (name) => {
     const peaks = await measurePeaks({ cpu: name as "portable", threads: 2 });
+    expect(peaks).toMatchObject({ cpu: name, threads: 2 });
     expect(peaks.fp32GflopsPerSecond).toBeGreaterThan(0);
     expect(peaks.readGigabytesPerSecond).toBeGreaterThan(0);
     if (name === "avx512") expect(peaks.bf16GflopsPerSecond ?? 1).toBeGreaterThan(0);
