@@ -1,5 +1,7 @@
 #include "ops/op_work.h"
 
+#include <utility>
+
 namespace sightline {
 namespace {
 
@@ -20,13 +22,25 @@ OpWork elementwise(int64_t count, int64_t flops_per_element, int64_t arrays) {
 
 // ---- products -------------------------------------------------------------------------------------------------------
 
-OpWork count(const MatmulArgs& a) {
-  const int64_t result = a.m * a.n;
-  const int64_t extra = (a.accumulate ? result : 0) + (a.addend ? result : 0) + (a.bias ? a.n : 0);
-  return work(2 * a.m * a.n * a.k, a.m * a.k + a.k * a.n + result + extra, a.m, a.n, a.k);
+/** Work whose FLOPs are products at this precision. */
+OpWork product_work(Precision precision, int64_t flops, int64_t words, int64_t m, int64_t n, int64_t k) {
+  OpWork result = work(flops, words, m, n, k);
+  if (precision == Precision::bf16) std::swap(result.flops, result.bf16_flops);
+  return result;
 }
 
-OpWork count(const PackMatrixArgs& a) { return work(0, 2 * a.k * a.n, a.k, a.n); }
+/** Words of a packed (K, N) matrix, without the padding of its edges. */
+int64_t packed_words(Precision precision, int64_t k, int64_t n) { return k * n / elements_per_word(precision); }
+
+OpWork count(const MatmulArgs& a) {
+  const int64_t result = a.m * a.n, b = a.packed_b ? packed_words(a.precision, a.k, a.n) : a.k * a.n;
+  const int64_t extra = (a.accumulate ? result : 0) + (a.addend ? result : 0) + (a.bias ? a.n : 0);
+  return product_work(a.precision, 2 * a.m * a.n * a.k, a.m * a.k + b + result + extra, a.m, a.n, a.k);
+}
+
+OpWork count(const PackMatrixArgs& a) {
+  return work(0, a.k * a.n + packed_words(a.precision, a.k, a.n), a.k, a.n);
+}
 
 /** Patches (rows) and pixels of a patch (elements) of both directions. */
 template <class Args>
@@ -43,30 +57,32 @@ struct Patches {
 
 OpWork count(const PatchEmbedArgs& a) {
   const Patches p(a);
-  return work(2 * p.rows * p.elements * a.columns, p.rows * p.elements + p.weights + p.rows * a.columns, p.rows, a.columns,
-              p.elements);
+  return product_work(a.precision, 2 * p.rows * p.elements * a.columns,
+                      p.rows * p.elements + p.weights + p.rows * a.columns, p.rows, a.columns, p.elements);
 }
 
 OpWork count(const PatchEmbedBackwardArgs& a) {
   const Patches p(a);
-  return work(2 * p.rows * p.elements * a.columns, p.rows * p.elements + 2 * p.weights + p.rows * a.columns, p.rows,
-              a.columns, p.elements);
+  return product_work(a.precision, 2 * p.rows * p.elements * a.columns,
+                      p.rows * p.elements + 2 * p.weights + p.rows * a.columns, p.rows, a.columns, p.elements);
 }
 
 // The softmax costs a few operations per logit, the product two per logit and column: only the product counts.
 
 OpWork count(const LinearLogProbArgs& a) {
+  const int64_t weight = packed_words(a.precision, a.columns, a.vocabulary);
   const int64_t rows = a.rows * (a.entropies ? 3 : 2);  // targets, log-probs, entropies
-  return work(2 * a.rows * a.columns * a.vocabulary, a.rows * a.columns + a.columns * a.vocabulary + rows, a.rows,
-              a.vocabulary, a.columns);
+  return product_work(a.precision, 2 * a.rows * a.columns * a.vocabulary, a.rows * a.columns + weight + rows, a.rows,
+                      a.vocabulary, a.columns);
 }
 
 OpWork count(const LinearLogProbBackwardArgs& a) {
   // The logits again, dx, and dweight unless frozen.
-  const int64_t products = a.dweight ? 3 : 2, weights = a.dweight ? 4 : 2;
+  const int64_t products = a.dweight ? 3 : 2, gradient = a.dweight ? 2 * a.columns * a.vocabulary : 0;
+  const int64_t weights = 2 * packed_words(a.precision, a.columns, a.vocabulary);
   const int64_t rows = a.rows * (a.dentropies ? 3 : 2);
-  return work(products * 2 * a.rows * a.columns * a.vocabulary,
-              2 * a.rows * a.columns + weights * a.columns * a.vocabulary + rows, a.rows, a.vocabulary, a.columns);
+  return product_work(a.precision, products * 2 * a.rows * a.columns * a.vocabulary,
+                      2 * a.rows * a.columns + weights + gradient + rows, a.rows, a.vocabulary, a.columns);
 }
 
 // ---- attention ------------------------------------------------------------------------------------------------------

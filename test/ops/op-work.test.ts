@@ -22,6 +22,7 @@ describe("a matrix product", () => {
     k: 5,
     alpha: 1,
     accumulate: false,
+    precision: "fp32",
   };
 
   test("takes 2 M N K FLOPs and moves each matrix once", () => {
@@ -40,8 +41,22 @@ describe("a matrix product", () => {
     );
   });
 
+  test("of bf16 numbers has its own peak, and packed operands of half the size", () => {
+    expect(opWork("matmul", { ...product, precision: "bf16" })).toEqual({
+      flops: 0,
+      bf16Flops: 120,
+      bytes: 4 * (15 + 20 + 12),
+      shape: [3, 4, 5],
+    });
+    const packed: OpArguments = { ...product, b: null, packed_b: floats };
+    expect(opWork("matmul", packed).bytes).toBe(4 * (15 + 20 + 12));
+    expect(opWork("matmul", { ...packed, precision: "bf16" }).bytes).toBe(4 * (15 + 10 + 12));
+    const pack = { b: floats, b_row_stride: 4, b_column_stride: 1, packed: floats, k: 5, n: 4 };
+    expect(opWork("pack_matrix", { ...pack, precision: "bf16" }).bytes).toBe(4 * (20 + 10));
+  });
+
   test("fused with the log-softmax counts as a product, and three of them backwards", () => {
-    const shape = { rows: 6, columns: 8, vocabulary: 10, inverse_temperature: 1 };
+    const shape = { rows: 6, columns: 8, vocabulary: 10, inverse_temperature: 1, precision: "fp32" };
     const forward = {
       ...shape,
       x: floats,
@@ -62,8 +77,8 @@ describe("a matrix product", () => {
       dlog_probs: floats,
       dentropies: null,
       x: floats,
-      weight: floats,
       packed_weight: floats,
+      packed_transposed: floats,
       targets: new Int32Array(1),
       dx: floats,
       dweight: floats,
@@ -91,6 +106,7 @@ describe("a matrix product", () => {
       size: 8,
       patch_size: 4,
       columns: 5,
+      precision: "fp32",
     };
     // 8 patches of 48 pixels; 4 positions.
     expect(opWork("patch_embed", args)).toEqual({
