@@ -13,6 +13,9 @@ import type {
   OptimizerStep,
   OutputGradient,
   ParameterInfo,
+  PeakOptions,
+  Peaks,
+  Profile,
   SaveTarget,
   Sequence,
   StepResult,
@@ -37,6 +40,9 @@ export interface NativeEngine {
   step(step: OptimizerStep): Promise<StepResult>;
   save(target: SaveTarget): Promise<void>;
   load(source: LoadSource): Promise<void>;
+  /** Rejects with INVALID_ARGUMENT while a profile is being taken. */
+  startProfile(): Promise<void>;
+  stopProfile(): Promise<Profile>;
   memory(): MemoryUse;
   parameters(): ParameterInfo[];
   dispose(): void;
@@ -44,6 +50,7 @@ export interface NativeEngine {
 
 export interface NativeModule {
   createEngine(options: EngineOptions & { threads: number }): Promise<NativeEngine>;
+  measurePeaks(options: PeakOptions & { threads: number }): Promise<Peaks>;
 }
 
 /** The native module and the file that it came from. */
