@@ -87,32 +87,36 @@ OpWork count(const LinearLogProbBackwardArgs& a) {
 
 // ---- attention ------------------------------------------------------------------------------------------------------
 
-/** Rows of all segments, and pairs of a row and a key that it sees. */
+/** Rows of all segments, those of them that are queries, and pairs of a query and a key that it sees. */
 template <class Args>
 struct Pairs {
   explicit Pairs(const Args& a) {
     for (int64_t i = 0; i < a.segment_count; ++i) {
       const int64_t length = a.segments[3 * i + 1], prefix = a.segments[3 * i + 2];
       const int64_t before = prefix < 0 ? 0 : a.segments[3 * prefix + 1];
+      const int64_t first = a.first_queries ? a.first_queries[i] : 0;
       rows += length;
-      pairs += a.causal ? length * before + length * (length + 1) / 2 : length * length;
+      queries += length - first;
+      pairs += a.causal ? (length - first) * before + (length * (length + 1) - first * (first + 1)) / 2
+                        : (length - first) * length;
     }
   }
-  int64_t rows = 0, pairs = 0;
+  int64_t rows = 0, queries = 0, pairs = 0;
 };
 
 OpWork count(const AttentionArgs& a) {
   const Pairs seen(a);
   const int64_t q = a.heads * a.head_size, kv = 2 * a.kv_heads * a.head_size;
-  // q . k and weight * v; reads qkv, writes out and the log-sums.
-  return work(4 * seen.pairs * q, seen.rows * (q + kv + q + a.heads), seen.rows, a.heads, a.head_size);
+  // q . k and weight * v; reads q, k and v, writes out and the log-sums.
+  return work(4 * seen.pairs * q, seen.rows * kv + seen.queries * (2 * q + a.heads), seen.rows, a.heads, a.head_size);
 }
 
 OpWork count(const AttentionBackwardArgs& a) {
   const Pairs seen(a);
   const int64_t q = a.heads * a.head_size, kv = 2 * a.kv_heads * a.head_size;
-  // Five products: q . k again, dout . v, dq, dk, dv; reads qkv, out, dout and the log-sums, writes dqkv.
-  return work(10 * seen.pairs * q, seen.rows * (2 * (q + kv) + 2 * q + a.heads), seen.rows, a.heads, a.head_size);
+  // Five products: q . k again, dout . v, dq, dk, dv; reads q, k, v, out, dout and the log-sums, writes all of dqkv.
+  return work(10 * seen.pairs * q, seen.rows * (kv + q + kv) + seen.queries * (3 * q + a.heads), seen.rows, a.heads,
+              a.head_size);
 }
 
 OpWork count(const AttentionDecodeArgs& a) {

@@ -122,9 +122,17 @@ describe("attention", () => {
   // Rows 0..3; rows 4..6, which continue them; rows 7..8 on their own.
   const segments = Int32Array.of(0, 4, -1, 4, 3, 0, 7, 2, -1);
   const shape = { segment_count: 3, heads: 4, kv_heads: 2, head_size: 8, scale: 1 };
-  const forward = { ...shape, qkv: floats, segments, out: floats, log_sum_exp: floats };
-  const backward = {
+  const forward: OpArguments = {
     ...shape,
+    qkv: floats,
+    segments,
+    first_queries: null,
+    out: floats,
+    log_sum_exp: floats,
+  };
+  const backward: OpArguments = {
+    ...shape,
+    first_queries: null,
     dout: floats,
     qkv: floats,
     out: floats,
@@ -147,6 +155,20 @@ describe("attention", () => {
       bf16Flops: 0,
       bytes: 4 * rows * (2 * qkv + 2 * q + heads),
       shape: [9, 4, 8],
+    });
+  });
+
+  test("leaves out rows that are keys only", () => {
+    const first_queries = Int32Array.of(3, 0, 2);
+    const pairs = 4 + (5 + 6 + 7);
+    const [rows, queries, q, kv, heads] = [9, 4, 32, 32, 4];
+    expect(opWork("attention", { ...forward, first_queries, causal: true })).toMatchObject({
+      flops: 4 * 8 * heads * pairs,
+      bytes: 4 * (rows * kv + queries * (q + q + heads)),
+    });
+    expect(opWork("attention_backward", { ...backward, first_queries, causal: true })).toMatchObject({
+      flops: 10 * 8 * heads * pairs,
+      bytes: 4 * (rows * (2 * kv + q) + queries * (3 * q + heads)),
     });
   });
 
