@@ -99,14 +99,16 @@ class Decoding {
     const model = await loadModel(bindings, settings);
     const longestPrompt = Math.max(...prompts.map((prompt) => prompt.length));
     const cells = longestPrompt + Math.max(newTokens, checkedTokens);
-    // Of the two 16-bit caches fp16 is llama.cpp's default.
-    const cacheType = bindings.getGgmlType(precision === "fp32" ? "f32" : "f16");
+    // fp16 is llama.cpp's default for the cache. Its flash attention rounds an fp32 cache to fp16 at each step, which
+    // costs precision and time.
+    const exact = precision === "fp32";
+    const cacheType = bindings.getGgmlType(exact ? "f32" : "f16");
     const context = new bindings.AddonContext(model, {
       sequences: prompts.length,
       contextSize: prompts.length * Math.ceil(cells / cellBlock) * cellBlock,
       // Prompts are processed one by one, decode steps for all rows at once.
       batchSize: Math.max(longestPrompt, prompts.length),
-      flashAttention: "auto",
+      flashAttention: exact ? false : "auto",
       kvCacheKeyType: cacheType,
       kvCacheValueType: cacheType,
       threads,
@@ -167,7 +169,7 @@ async function loadModel(bindings, { model: spec, weights, precision }) {
   try {
     const file = join(folder, "model.gguf");
     writeGguf({ source: weights, target: file, model: spec, precision });
-    // Not memory-mapped: the file goes, and anonymous memory can have huge pages.
+    // Not memory-mapped, because the file goes.
     const model = new bindings.AddonModel(file, { addonExports: bindings, gpuLayers: 0, useMmap: false });
     if (!(await model.init()))
       throw new Error("llama.cpp could not load the model; its messages are on the error output");
@@ -184,7 +186,7 @@ async function loadLlama(threads) {
       "SIGHTLINE_BENCH_LLAMA: expected a folder with node-llama-cpp in its node_modules, received none",
     );
   const require = createRequire(join(resolve(folder), "package.json"));
-  const { getLlama } = await import(pathToFileURL(require.resolve("node-llama-cpp")));
+  const { getLlama, getModuleVersion } = await import(pathToFileURL(require.resolve("node-llama-cpp")));
   const { _bindings: bindings, llamaCppRelease } = await getLlama({
     gpu: false,
     build: "never",
@@ -197,7 +199,8 @@ async function loadLlama(threads) {
     throw new Error(
       "node-llama-cpp: expected the native binding of version 3.22, received another; install node-llama-cpp@3.22.1",
     );
-  return { bindings, version: llamaCppRelease.release, threads };
+  const version = `${llamaCppRelease.release} (node-llama-cpp ${await getModuleVersion()})`;
+  return { bindings, version, threads };
 }
 
 function find(handle) {
