@@ -35,6 +35,8 @@ from torch_train import Unsupported
 
 TEMPERATURE, CLIP, GAMMA, GAE_LAMBDA, THOUGHT_WEIGHT = 0.5, 0.1, 0.9, 0.95, 0.5
 PUBLISHED_ACCUMULATION = 128
+# Of the random weights: large enough that logits depend on the context and `check` means something.
+DEVIATION = 0.1
 STYLES = ("published", "batched")
 
 
@@ -51,6 +53,7 @@ def llava(spec: dict) -> LlavaForConditionalGeneration:
             image_size=vision["imageSize"],
             patch_size=vision["patchSize"],
             hidden_act="gelu_pytorch_tanh",
+            initializer_range=DEVIATION,
         ),
         text_config=LlamaConfig(
             vocab_size=decoder["vocabularySize"],
@@ -64,6 +67,7 @@ def llava(spec: dict) -> LlavaForConditionalGeneration:
             pad_token_id=0,
             bos_token_id=1,
             eos_token_id=spec["endTokenId"],
+            initializer_range=DEVIATION,
             tie_word_embeddings=False,
         ),
         image_token_index=spec["imageTokenId"],

@@ -94,7 +94,8 @@ class Decode:
     def __init__(self, settings: dict):
         prompts, precision, variant = settings["prompts"], settings["precision"], settings["variant"]
         if variant not in VARIANTS or precision not in ("fp32", "bf16"):
-            raise Unsupported(f"decode: expected {' or '.join(VARIANTS)} at fp32 or bf16, received {variant!r} at {precision!r}")
+            expected = f"{' or '.join(VARIANTS)} at fp32 or bf16"
+            raise Unsupported(f"decode: expected {expected}, received {variant!r} at {precision!r}")
         if len({len(prompt) for prompt in prompts}) != 1:
             raise Unsupported("decode: prompts of one length only, so that no position is padding")
         self.steps, self.start = settings["newTokens"], len(prompts[0])

@@ -69,7 +69,7 @@ def pack_sequences(sequences: list[dict], image_token: int) -> dict[str, Tensor 
 
 
 class TrainStep:
-    """One opened train-step case. The compiled variants compile at the first run."""
+    """One opened train-step case. The compiled variants compile at the first check or run."""
 
     def __init__(self, settings: dict):
         precision, variant = settings["precision"], settings["variant"]
@@ -92,20 +92,22 @@ class TrainStep:
         if "compile" in variant:
             self.log_probs = torch.compile(self.log_probs)
 
-    def _scores(self, log_probs) -> Tensor:
+    def _scores(self) -> Tensor:
         context = torch.autocast("cpu", torch.bfloat16) if self.autocast else contextlib.nullcontext()
         with context:
-            return log_probs(**self.batch)
+            return self.log_probs(**self.batch)
 
     def _step(self) -> None:
         self.optimizer.zero_grad(set_to_none=True)
-        (-self._scores(self.log_probs).mean()).backward()
+        (-self._scores().mean()).backward()
         self.optimizer.step()
 
     def check(self) -> dict:
-        """The loss and the first eight log-probs with the weights as they are."""
-        with torch.no_grad():
-            log_probs = self._scores(self.model.log_probs)
+        """The loss and the first eight log-probs with the weights as they are.
+
+        Computed as in training, gradients enabled, so that a compiled variant checks the graph it will run.
+        """
+        log_probs = self._scores().detach()
         return {"loss": -log_probs.mean().item(), "log_probs": log_probs[:8].tolist()}
 
     def run(self) -> dict:
