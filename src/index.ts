@@ -54,6 +54,7 @@ export { CheckpointError } from "./models/checkpoint.js";
 // The native engine
 export { Engine } from "./native/engine.js";
 export { SightlineError } from "./native/errors.js";
+export { measurePeaks } from "./native/peaks.js";
 export type * from "./native/types.js";
 
 // Policies

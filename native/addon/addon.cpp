@@ -1,10 +1,10 @@
 #include <napi.h>
 
-#include <optional>
-
 #include "addon/engine_arguments.h"
 #include "addon/engine_object.h"
 #include "addon/failure.h"
+#include "addon/promise_worker.h"
+#include "ops/measure_peaks.h"
 
 namespace sightline {
 namespace {
@@ -14,58 +14,47 @@ struct EnvironmentData {
   Napi::FunctionReference engine_class;
 };
 
-/** Builds an engine, which takes as long as its weights take to fill, without holding up JavaScript. */
-class CreateWorker : public Napi::AsyncWorker {
- public:
-  CreateWorker(Napi::Env env, EngineOptions options)
-      : Napi::AsyncWorker(env, "sightline:create"),
-        options_(std::move(options)),
-        deferred_(Napi::Promise::Deferred::New(env)) {}
-
-  Napi::Promise promise() const { return deferred_.Promise(); }
-
- protected:
-  void Execute() override {
-    try {
-      engine_ = std::make_unique<Engine>(std::move(options_));
-    } catch (...) {
-      failure_ = current_failure();
-    }
-  }
-
-  void OnOK() override {
-    try {
-      if (failure_) {
-        deferred_.Reject(to_js_error(Env(), *failure_).Value());
-        return;
-      }
-      const Napi::Function engine_class = Env().GetInstanceData<EnvironmentData>()->engine_class.Value();
-      deferred_.Resolve(EngineObject::wrap(Env(), engine_class, std::move(engine_)));
-    } catch (const Napi::Error&) {
-      // The environment is ending: JavaScript cannot be told anything any more.
-    }
-  }
-
- private:
-  EngineOptions options_;
-  Napi::Promise::Deferred deferred_;
-  std::unique_ptr<Engine> engine_;
-  std::optional<Failure> failure_;
-};
-
-/** createEngine(options: EngineOptions): Promise<NativeEngine> */
+/**
+ * createEngine(options: EngineOptions): Promise<NativeEngine>
+ *
+ * Building an engine takes as long as its weights take to fill.
+ */
 Napi::Value create_engine(const Napi::CallbackInfo& info) {
   return guard(info.Env(), [&]() -> Napi::Value {
-    EngineOptions options = to_engine_options({info[0], ""});
-    auto* worker = new CreateWorker(info.Env(), std::move(options));  // deletes itself
-    worker->Queue();
-    return worker->promise();
+    return compute_promise(
+        info.Env(), "sightline:create",
+        [options = to_engine_options({info[0], ""})]() mutable { return std::make_unique<Engine>(std::move(options)); },
+        [](Napi::Env env, std::unique_ptr<Engine> engine) {
+          return EngineObject::wrap(env, env.GetInstanceData<EnvironmentData>()->engine_class.Value(), std::move(engine));
+        });
+  });
+}
+
+/** measurePeaks(options: PeakOptions & { threads: number }): Promise<Peaks> */
+Napi::Value measure_peaks(const Napi::CallbackInfo& info) {
+  return guard(info.Env(), [&]() -> Napi::Value {
+    const Argument options(info[0], "");
+    const int threads = static_cast<int>(options.field("threads").integer(1, max_threads));
+    const Argument cpu = options.field("cpu");
+    const Isa isa = select_isa(cpu.present() ? cpu.string() : std::string());
+    return compute_promise(
+        info.Env(), "sightline:peaks", [isa, threads] { return measure_peaks(isa, threads); },
+        [](Napi::Env env, const Peaks& peaks) {
+          Napi::Object object = Napi::Object::New(env);
+          object.Set("fp32GflopsPerSecond", peaks.fp32_gflops_per_second);
+          object.Set("bf16GflopsPerSecond", peaks.bf16_gflops_per_second
+                                                ? Napi::Value(Napi::Number::New(env, *peaks.bf16_gflops_per_second))
+                                                : env.Null());
+          object.Set("readGigabytesPerSecond", peaks.read_gigabytes_per_second);
+          return object;
+        });
   });
 }
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(new EnvironmentData{Napi::Persistent(EngineObject::define(env))});
   exports.Set("createEngine", Napi::Function::New(env, create_engine));
+  exports.Set("measurePeaks", Napi::Function::New(env, measure_peaks));
   return exports;
 }
 

@@ -9,6 +9,9 @@
 
 namespace sightline {
 
+/** The most threads that anybody may ask for. */
+inline constexpr int max_threads = 1024;
+
 /**
  * Runs numbered tasks on a fixed set of threads, the caller among them. A task is claimed by whichever thread is free,
  * so results stay independent of the thread count exactly when each task computes its own output in its own order.

@@ -10,7 +10,8 @@ namespace {
 const Error disposed_error(ErrorCode::disposed, "the engine is disposed; create a new one");
 
 void validate(const EngineOptions& options) {
-  require(options.threads >= 1 && options.threads <= 1024, "threads: expected an integer in [1, 1024], received ", options.threads);
+  require(options.threads >= 1 && options.threads <= max_threads, "threads: expected an integer in [1, ", max_threads,
+          "], received ", options.threads);
   require(options.max_batch >= 1, "maxBatch: expected an integer >= 1, received ", options.max_batch);
   bool adapted = false;
   for (const Trainable trainable : options.parameters.trainable) adapted |= trainable == Trainable::lora;

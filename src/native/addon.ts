@@ -13,6 +13,8 @@ import type {
   OptimizerStep,
   OutputGradient,
   ParameterInfo,
+  PeakOptions,
+  Peaks,
   SaveTarget,
   Sequence,
   StepResult,
@@ -44,6 +46,7 @@ export interface NativeEngine {
 
 export interface NativeModule {
   createEngine(options: EngineOptions & { threads: number }): Promise<NativeEngine>;
+  measurePeaks(options: PeakOptions & { threads: number }): Promise<Peaks>;
 }
 
 /** The native module and the file that it came from. */

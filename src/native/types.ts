@@ -226,3 +226,16 @@ export type MemoryPurpose =
 
 /** Bytes held now and at most so far, by purpose. */
 export type MemoryUse = Record<MemoryPurpose, { currentBytes: number; peakBytes: number }>;
+
+/** The part of `EngineOptions` that the speed of arithmetic depends on. */
+export type PeakOptions = Pick<EngineOptions, "threads" | "cpu">;
+
+/** The most that a number of threads of this machine do on one instruction-set path, as measured. */
+export interface Peaks {
+  /** 10^9 floating-point operations per second in fp32, a multiply-add counted as two. */
+  readonly fp32GflopsPerSecond: number;
+  /** The same for products of bf16 numbers summed in fp32; null where the path or the CPU has no such instruction. */
+  readonly bf16GflopsPerSecond: number | null;
+  /** 10^9 bytes per second read from main memory. Operands that are still in a cache arrive faster. */
+  readonly readGigabytesPerSecond: number;
+}
