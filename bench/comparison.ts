@@ -2,7 +2,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import type { PeerCase } from "./peer.js";
 import type { PeerSupply } from "./peer-supply.js";
-import { ratioOf, type Row, row, type Unit } from "./results.js";
+import { type Row, ratioOf, row, type Unit } from "./results.js";
 import { type Summary, summarize } from "./statistics.js";
 
 /** Worker threads of math libraries spin for a while after their work; a block that begins sooner shares its cores. */
@@ -140,7 +140,8 @@ export interface Work {
 export function rowsOf(work: Work, { seconds, peers }: Comparison): Row[] {
   const { id, unit, amount, flops, bytes, secondsAtPeak, note } = work;
   const value = (time: number) => (amount === undefined ? time : amount / time);
-  const perSecond = (count: number | undefined) => (count === undefined ? null : count / seconds.median / 1e9);
+  const perSecond = (count: number | undefined) =>
+    count === undefined ? null : count / seconds.median / 1e9;
   const own = {
     id,
     unit,

@@ -84,7 +84,10 @@ export interface PreparedModel {
 }
 
 /** Random weights of a model, the same in every run, in which no greedy response ever ends by itself. */
-export async function prepareModel({ folder, threads }: BenchContext, name: ModelName): Promise<PreparedModel> {
+export async function prepareModel(
+  { folder, threads }: BenchContext,
+  name: ModelName,
+): Promise<PreparedModel> {
   const spec = await modelSpec(name);
   const weights = join(folder, `${name}.safetensors`);
   const engine = await Engine.create({ model: spec, threads, seed: 1 });

@@ -31,7 +31,9 @@ export const runOp = ({ cpu, threads }: BenchContext, op: string, args: OpArgume
 /** @throws Error unless `received` is within `allowed` of `expected` */
 export function requireClose(what: string, received: number, expected: number, allowed: number): void {
   if (Math.abs(received - expected) <= allowed) return;
-  throw new Error(`wrong result, not timed: ${what}: expected ${expected} within ${allowed}, received ${received}`);
+  throw new Error(
+    `wrong result, not timed: ${what}: expected ${expected} within ${allowed}, received ${received}`,
+  );
 }
 
 /** Rounding of one fp32 operation, relative. */

@@ -4,7 +4,15 @@ import type { CpuPath } from "../src/native/types.js";
 import { packagePath } from "../src/train/package-path.js";
 
 /** What one argument of an op can be: elements for a pointer, a list for a pointer to pointers, or a scalar. */
-type OpArgument = Float32Array | Float64Array | Int32Array | Uint32Array | Float32Array[] | number | boolean | null;
+type OpArgument =
+  | Float32Array
+  | Float64Array
+  | Int32Array
+  | Uint32Array
+  | Float32Array[]
+  | number
+  | boolean
+  | null;
 
 /** An op's arguments, named as the fields of its struct in `native/ops/<op>.h`. */
 export type OpArguments = Record<string, OpArgument>;

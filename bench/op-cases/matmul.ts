@@ -86,10 +86,7 @@ interface Operands {
   precision: Precision;
 }
 
-function matmulArguments(
-  context: BenchContext,
-  { a, weight, c, m, n, k, precision }: Operands,
-): OpArguments {
+function matmulArguments(context: BenchContext, { a, weight, c, m, n, k, precision }: Operands): OpArguments {
   if (precision === "bf16") throw new Error("skipped: the op matmul takes fp32 operands only");
   const packed = new Float32Array(testingAddon.packedSize(context.cpu, k, n));
   runOp(context, "pack_matrix", { b: weight, b_row_stride: 1, b_column_stride: k, packed, k, n });

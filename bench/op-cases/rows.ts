@@ -161,7 +161,10 @@ interface HeadShape {
   readonly vocabulary: number;
 }
 
-function linearLogProb(direction: "forward" | "backward", { name, rows, columns, vocabulary }: HeadShape): OpCase {
+function linearLogProb(
+  direction: "forward" | "backward",
+  { name, rows, columns, vocabulary }: HeadShape,
+): OpCase {
   const product = 2 * rows * columns * vocabulary;
   const backward = direction === "backward";
   return {

@@ -31,7 +31,11 @@ export const engine: Suite = async function* (context) {
   for (const { model: name, batches } of decodeCases) {
     if (context.quick && name === "decoder-135m") continue;
     const measurements = precisions.flatMap((precision) => [
-      ...batches.map((batch) => ({ id: `engine/decode/${name}/batch-${batch}/${precision}`, precision, batch })),
+      ...batches.map((batch) => ({
+        id: `engine/decode/${name}/batch-${batch}/${precision}`,
+        precision,
+        batch,
+      })),
       { id: `engine/prefill/${name}/${precision}`, precision, batch: undefined },
     ]);
     const wanted = measurements.filter(({ id }) => context.wants(id));
@@ -179,7 +183,8 @@ function disagreement(
   { tokens: theirs }: Record<string, unknown>,
   expected: readonly number[][],
 ): string | undefined {
-  if (!Array.isArray(theirs) || theirs.length !== expected.length) return "tokens: expected one list per prompt";
+  if (!Array.isArray(theirs) || theirs.length !== expected.length)
+    return "tokens: expected one list per prompt";
   const wrong = expected.findIndex((row, i) => !Array.isArray(theirs[i]) || theirs[i][0] !== row[0]);
   if (wrong === -1) return undefined;
   return `tokens[${wrong}]: expected to begin with ${expected[wrong]![0]}, received ${theirs[wrong]}`;

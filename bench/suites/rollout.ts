@@ -52,8 +52,10 @@ async function measureIteration(context: BenchContext, id: string, precision: Pr
       updates.push((end - firstScore.time()) / 1000);
       return (end - start) / 1000;
     };
-    const promptTokens = policy.encode(new NumberLine().reset(seed).frame, new NumberLine().prompt({} as never))
-      .tokens.length;
+    const promptTokens = policy.encode(
+      new NumberLine().reset(seed).frame,
+      new NumberLine().prompt({} as never),
+    ).tokens.length;
     const requests = await peerRequests(context, precision, promptTokens);
     const comparison = await compare(ours, requests, context.repeats);
     // What was pushed first were the warm-ups.

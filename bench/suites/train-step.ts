@@ -131,13 +131,19 @@ async function measureStep(
   const engine = await openEngine(context, model, precision);
   try {
     const step = () => trainOnce(engine, sequences);
-    const comparison = await compare(step, peerRequests(context, batch, precision, logProbs), context.repeats);
+    const comparison = await compare(
+      step,
+      peerRequests(context, batch, precision, logProbs),
+      context.repeats,
+    );
     const work = {
       id,
       unit: "s",
       flops,
       secondsAtPeak: flops / peakFlops(context.peaks, precision),
-      ...(precision !== "fp32" && { note: `a log-prob differs from fp32 by at most ${error.toPrecision(2)}` }),
+      ...(precision !== "fp32" && {
+        note: `a log-prob differs from fp32 by at most ${error.toPrecision(2)}`,
+      }),
     } as const;
     return [
       ...rowsOf(work, comparison),
