@@ -58,7 +58,7 @@ export async function compare(
   requests: readonly PeerRequest[],
   repeats: number,
 ): Promise<Comparison> {
-  const theirs = await openAll(requests);
+  const theirs = await openAll(requests.filter(({ supply }) => supply.wanted));
   const own = contestant(ours);
   try {
     await takeTurns([own, ...theirs.flatMap(({ turn }) => turn ?? [])], repeats);

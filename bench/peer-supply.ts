@@ -12,19 +12,26 @@ export class PeerSupply {
 
   /**
    * @param title what rows call the peer
-   * @param found how to start it, or why it is not there
+   * @param found how to start it, or why it is not there; undefined: it was not asked for
    */
   constructor(
     readonly title: string,
-    private readonly found: PeerCommand | { readonly missing: string },
+    private readonly found: PeerCommand | { readonly missing: string } | undefined,
     private readonly threads: number,
   ) {
-    this.#description = "missing" in found ? `${title}: skipped, ${found.missing}` : `${title}: not asked`;
+    const reason =
+      found === undefined ? "not asked for" : "missing" in found ? found.missing : "no case for it";
+    this.#description = `${title}: skipped, ${reason}`;
   }
 
-  /** Whether it can be started; where not, every case of it is skipped with the reason. */
+  /** Whether comparisons are to have it. One that is wanted but missing leaves its reason in every row. */
+  get wanted(): boolean {
+    return this.found !== undefined;
+  }
+
+  /** Whether it can be started. */
   get present(): boolean {
-    return !("missing" in this.found);
+    return this.found !== undefined && !("missing" in this.found);
   }
 
   /** Name, version and threads once it has run; before that, or where it is missing, why not. */
@@ -34,7 +41,7 @@ export class PeerSupply {
 
   /** @throws PeerError where the peer is missing, fails, or does not support the case */
   async open(name: string, settings: object): Promise<PeerCase> {
-    if ("missing" in this.found) throw new PeerError(`${this.title}: skipped, ${this.found.missing}`);
+    if (this.found === undefined || "missing" in this.found) throw new PeerError(this.#description);
     if (!this.#peer?.alive) {
       const { peer, identity } = await Peer.start(this.found, this.threads);
       this.#peer = peer;
@@ -63,7 +70,7 @@ export interface Peers {
  */
 export function findPeers(threads: number, wanted: boolean): Peers {
   const supply = (title: string, find: () => PeerCommand | { missing: string }) =>
-    new PeerSupply(title, wanted ? find() : { missing: "--no-peers was given" }, threads);
+    new PeerSupply(title, wanted ? find() : undefined, threads);
   return { pytorch: supply("PyTorch", findPytorch), llamaCpp: supply("llama.cpp", findLlamaCpp) };
 }
 

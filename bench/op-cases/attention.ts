@@ -20,12 +20,6 @@ const shapes: readonly Shape[] = [
   { name: "vision", sequences: 16, tokens: 64, heads: 4, kvHeads: 4, headSize: 32, causal: false },
 ];
 
-export const attentionCases: readonly OpCase[] = [
-  ...shapes.flatMap((shape) => [forwardCase(shape), backwardCase(shape)]),
-  decodeCase({ name: "decoder-7m", rows: 32, context: 184, heads: 8, kvHeads: 8, headSize: 32 }),
-  decodeCase({ name: "decoder-135m", rows: 8, context: 1000, heads: 9, kvHeads: 3, headSize: 64 }),
-];
-
 /** Pairs (query, key) of one head in the whole batch. */
 function visiblePairs({ sequences, tokens, causal }: Shape): number {
   return sequences * (causal ? (tokens * (tokens + 1)) / 2 : tokens ** 2);
@@ -203,3 +197,9 @@ function decodeCase({ name, rows, context: length, heads, kvHeads, headSize }: D
     },
   };
 }
+
+export const attentionCases: readonly OpCase[] = [
+  ...shapes.flatMap((shape) => [forwardCase(shape), backwardCase(shape)]),
+  decodeCase({ name: "decoder-7m", rows: 32, context: 184, heads: 8, kvHeads: 8, headSize: 32 }),
+  decodeCase({ name: "decoder-135m", rows: 8, context: 1000, heads: 9, kvHeads: 3, headSize: 64 }),
+];

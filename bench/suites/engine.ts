@@ -106,6 +106,7 @@ async function measureDecode(
   const requests = peerRequests(context, model, prompts, precision, expected);
   const comparison = await compare(ours, requests, context.repeats);
   const weights = weightsPerToken(model.spec);
+  // What limits decoding: every step reads all weights once.
   const bytes = STEPS * weights * (precision === "bf16" ? 2 : 4);
   const work = {
     id,
@@ -114,7 +115,6 @@ async function measureDecode(
     flops: 2 * weights * STEPS * batch,
     bytes,
     secondsAtPeak: bytes / (1e9 * context.peaks.readGigabytesPerSecond),
-    note: "peak: reading the weights once per step from main memory",
   } as const;
   return rowsOf(work, comparison);
 }
