@@ -8,8 +8,11 @@ import { type Summary, summarize } from "./statistics.js";
 /** Worker threads of math libraries spin for a while after their work; a block that begins sooner shares its cores. */
 const SETTLE_MS = 35;
 
-/** Repetitions that are not counted: caches, allocators, clocks and compilers settle. */
+/** Rounds that are not counted: caches, allocators, clocks and compilers settle. */
 const WARM_UPS = 2;
+
+/** A repetition longer than this needs one warm-up only. */
+const LONG_SECONDS = 2;
 
 /** A peer's part in a comparison. */
 export interface PeerRequest {
@@ -40,6 +43,7 @@ export interface Comparison {
 interface Contestant {
   readonly run: () => Promise<number>;
   readonly seconds: number[];
+  isWarm?: boolean;
   failure?: unknown;
 }
 
@@ -108,10 +112,11 @@ async function openAll(requests: readonly PeerRequest[]): Promise<Entry[]> {
 async function takeTurns(contestants: readonly Contestant[], repeats: number): Promise<void> {
   for (let round = -WARM_UPS; round < repeats; round++) {
     for (const one of contestants) {
-      if (one.failure !== undefined) continue;
+      if (one.failure !== undefined || (round < 0 && one.isWarm)) continue;
       await pause(SETTLE_MS);
       try {
         const seconds = await one.run();
+        one.isWarm = seconds > LONG_SECONDS;
         if (round >= 0) one.seconds.push(seconds);
       } catch (error) {
         one.failure = error;

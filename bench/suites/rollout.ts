@@ -52,11 +52,13 @@ async function measureIteration(context: BenchContext, id: string, precision: Pr
       updates.push((end - firstScore.time()) / 1000);
       return (end - start) / 1000;
     };
-    const promptTokens = policy.encode(
-      new NumberLine().reset(seed).frame,
-      new NumberLine().prompt({} as never),
-    ).tokens.length;
-    const requests = await peerRequests(context, precision, promptTokens);
+    await ours();
+    const environment = new NumberLine();
+    const { frame, info } = environment.reset(seed);
+    const promptTokens = policy.encode(frame, environment.prompt(info)).tokens.length;
+    const responses = count * settings.stepsPerEnvironment;
+    const lengths = { promptTokens, responseTokens: Math.round(responseTokens / responses) };
+    const requests = await peerRequests(context, precision, lengths);
     const comparison = await compare(ours, requests, context.repeats);
     // What was pushed first were the warm-ups.
     const timed = (seconds: readonly number[]) => summarize(seconds.slice(-context.repeats));
@@ -101,15 +103,14 @@ function watchFirstScore(policy: VlmPolicy): { policy: Policy; time: () => numbe
   return { policy: watched, time: () => time ?? Number.NaN };
 }
 
-/** Tokens of the responses that the shipped model writes; peers are made to write as many. */
-const RESPONSE_TOKENS = 57;
 /** What the published code pads responses to. */
 const PUBLISHED_MAX_NEW_TOKENS = 256;
 
+/** @param lengths tokens of our prompts, image tokens included, and mean of our responses: peers are given as many */
 async function peerRequests(
   { peers, quick }: BenchContext,
   precision: Precision,
-  promptTokens: number,
+  lengths: { promptTokens: number; responseTokens: number },
 ): Promise<PeerRequest[]> {
   const { environments, ppo: settings } = numberLine();
   const model = await modelSpec("tiny-vlm");
@@ -128,8 +129,7 @@ async function peerRequests(
       epochs: settings.epochs,
       minibatchSize: settings.minibatchSize,
       imageTokens: (imageSize / patchSize) ** 2,
-      promptTokens,
-      responseTokens: RESPONSE_TOKENS,
+      ...lengths,
       maxNewTokens: PUBLISHED_MAX_NEW_TOKENS,
       precision,
       fraction: fractions[style],
