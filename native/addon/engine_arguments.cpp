@@ -105,6 +105,9 @@ EngineOptions to_engine_options(const Argument& options) {
   result.model = to_model_spec(options.field("model"));
   result.threads = static_cast<int>(options.field("threads").size());
   if (const Argument cpu = options.field("cpu"); cpu.present()) result.cpu = cpu.string();
+  if (const Argument precision = options.field("precision"); precision.present()) {
+    result.precision = precision.one_of<Precision>({{"fp32", Precision::fp32}, {"bf16", Precision::bf16}});
+  }
   if (const Argument seed = options.field("seed"); seed.present()) {
     result.parameters.seed = static_cast<uint32_t>(seed.integer(0, UINT32_MAX));
   }

@@ -11,6 +11,7 @@ const char* isa_name(Isa isa) {
     case Isa::portable: return "portable";
     case Isa::avx2: return "avx2";
     case Isa::avx512: return "avx512";
+    case Isa::avx512_bf16: return "avx512_bf16";
   }
   return "portable";
 }
@@ -21,8 +22,10 @@ std::vector<Isa> available_isas() {
   __builtin_cpu_init();
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) isas.push_back(Isa::avx2);
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma"))
+      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma")) {
     isas.push_back(Isa::avx512);
+    if (__builtin_cpu_supports("avx512bf16")) isas.push_back(Isa::avx512_bf16);
+  }
 #endif
   return isas;
 }
@@ -46,14 +49,14 @@ Isa select_isa(const std::string& requested) {
   }
   const std::vector<Isa> available = available_isas();
   if (name.empty()) return available.back();
-  for (Isa isa : {Isa::portable, Isa::avx2, Isa::avx512}) {
+  for (Isa isa : {Isa::portable, Isa::avx2, Isa::avx512, Isa::avx512_bf16}) {
     if (name != isa_name(isa)) continue;
     for (Isa candidate : available)
       if (candidate == isa) return isa;
     fail(ErrorCode::unsupported, source, ": this CPU does not run the path \"", name, "\"; the strongest here is \"",
          isa_name(available.back()), "\"");
   }
-  fail(ErrorCode::invalid_argument, source, ": expected \"portable\", \"avx2\" or \"avx512\", received \"", name, "\"");
+  fail(ErrorCode::invalid_argument, source, ": expected \"portable\", \"avx2\", \"avx512\" or \"avx512_bf16\", received \"", name, "\"");
 }
 
 }  // namespace sightline

@@ -6,7 +6,7 @@
 namespace sightline {
 
 /** Instruction-set paths: the same op sources, compiled for each. */
-enum class Isa { portable, avx2, avx512 };
+enum class Isa { portable, avx2, avx512, avx512_bf16 };
 
 const char* isa_name(Isa isa);
 
@@ -17,7 +17,7 @@ std::vector<Isa> available_isas();
 bool has_bf16_dot_products();
 
 /**
- * The path to use: `requested` ("portable", "avx2", "avx512"), else the environment variable SIGHTLINE_CPU, else the
+ * The path to use: `requested` ("portable", "avx2", "avx512", "avx512_bf16"), else the environment variable SIGHTLINE_CPU, else the
  * strongest available.
  * @throws invalid_argument for an unknown name, unsupported for a path this CPU or build lacks
  */

@@ -72,7 +72,8 @@ void validate(const std::vector<Sequence>& sequences, const ForwardOptions& opti
 
 Engine::Engine(EngineOptions options) : options_(std::move(options)) {
   validate(options_);
-  device_ = std::make_unique<Device>(select_isa(options_.cpu), options_.threads, options_.memory_limit_bytes);
+  device_ = std::make_unique<Device>(select_isa(options_.cpu), options_.threads, options_.memory_limit_bytes,
+                                     options_.precision);
   vlm_ = std::make_unique<Vlm>(*device_, options_.model, options_.parameters);
   generator_ = std::make_unique<Generator>(*device_, *vlm_, options_.max_batch, options_.token_bytes);
   learner_ = std::make_unique<Learner>(*device_, *vlm_, options_.activation_checkpointing);

@@ -22,6 +22,7 @@ struct EngineOptions {
   int threads = 1;
   /** Empty: see select_isa. */
   std::string cpu;
+  Precision precision = Precision::fp32;
   ParameterSet::Options parameters{};
   int64_t max_batch = 64;
   /** 0: unlimited. */

@@ -86,17 +86,19 @@ Decoder::LogProbs Decoder::log_probs(Tape& tape, const Var& x, const std::vector
   if (entropies) result.entropies = device.allocate(Purpose::activations, rows, 1);
   result.log_prob_output = std::make_shared<Variable>(result.log_probs);
   result.entropy_output = std::make_shared<Variable>(result.entropies);
-  const float* packed = packed_head_.get(device, parameters_, head_.value);
+  const float* packed = packed_head_.forward.get(device, parameters_, head_.value);
   tape.ops().linear_log_prob(tape.context(), {x->value.data(), packed, targets.data(), result.log_probs.data(),
                                               result.entropies.data(), rows, spec_.width, spec_.vocabulary_size,
-                                              1.0f / temperature});
+                                              1.0f / temperature, device.precision()});
   tape.record([this, &device, x, &targets, temperature, rows, log_prob = result.log_prob_output,
                entropy = result.entropy_output] {
     Tensor gradient = device.allocate(Purpose::activations, rows, spec_.width);
     device.ops().linear_log_prob_backward(
-        device.context(), {log_prob->gradient.data(), entropy->gradient.data(), x->value.data(), head_.value.data(),
-                           packed_head_.get(device, parameters_, head_.value), targets.data(), gradient.data(),
-                           head_.gradient.data(), rows, spec_.width, spec_.vocabulary_size, 1.0f / temperature});
+        device.context(), {log_prob->gradient.data(), entropy->gradient.data(), x->value.data(),
+                           packed_head_.forward.get(device, parameters_, head_.value),
+                           packed_head_.backward.get(device, parameters_, head_.value), targets.data(), gradient.data(),
+                           head_.gradient.data(), rows, spec_.width, spec_.vocabulary_size, 1.0f / temperature,
+                           device.precision()});
     add_gradient(device, *x, gradient);
   });
   return result;
@@ -106,8 +108,8 @@ Tensor Decoder::logits(Tape& tape, const Tensor& x) {
   Device& device = tape.device();
   const int64_t n = spec_.vocabulary_size, k = spec_.width;
   Tensor logits = device.allocate(Purpose::activations, x.rows(), n);
-  tape.ops().matmul(tape.context(), {x.data(), k, 1, nullptr, 0, 0, packed_head_.get(device, parameters_, head_.value),
-                                     logits.data(), n, nullptr, nullptr, 0, x.rows(), n, k, 1.0f, false});
+  tape.ops().matmul(tape.context(), {x.data(), k, 1, nullptr, 0, 0, packed_head_.forward.get(device, parameters_, head_.value),
+                                     logits.data(), n, nullptr, nullptr, 0, x.rows(), n, k, 1.0f, false, device.precision()});
   return logits;
 }
 

@@ -5,32 +5,31 @@
 namespace sightline {
 namespace {
 
-/** c = alpha * x w^T, or added to c: x (M, K), w (N, K), c rows `c_row_stride` apart. */
-MatmulArgs times_transposed(const Tensor& x, const float* packed, int64_t n, float* c, int64_t c_row_stride, float alpha,
-                            bool accumulate) {
-  return {x.data(), x.columns(), 1,       nullptr, 0,     0,     packed, c, c_row_stride, nullptr, nullptr, 0,
-          x.rows(), n,           x.columns(), alpha, accumulate};
-}
-
-/** c (M, N) = alpha * x w, or added to c: x (M, K) rows x_row_stride apart, w (K, N). */
-MatmulArgs times(const float* x, int64_t x_row_stride, int64_t m, const Tensor& w, float* c, float alpha, bool accumulate) {
-  return {x, x_row_stride, 1, w.data(), w.columns(), 1, nullptr, c, w.columns(), nullptr, nullptr, 0,
-          m, w.columns(), w.rows(), alpha, accumulate};
+/** c (M, N) = alpha * x w, or added to c: x (M, K) rows x_row_stride apart, w packed, c rows c_row_stride apart. */
+MatmulArgs times(const Device& device, const float* x, int64_t x_row_stride, int64_t m, int64_t k, const float* packed, int64_t n,
+                 float* c, int64_t c_row_stride, float alpha, bool accumulate) {
+  return {x, x_row_stride, 1, nullptr, 0, 0, packed, c, c_row_stride, nullptr, nullptr, 0,
+          m, n, k, alpha, accumulate, device.precision()};
 }
 
 /** c (M, N) += alpha * x^T y: x (K, M) rows x_row_stride apart, y (K, N). */
-MatmulArgs transposed_times(const float* x, int64_t x_row_stride, int64_t m, const Tensor& y, const Tensor& c, float alpha) {
+MatmulArgs transposed_times(const Device& device, const float* x, int64_t x_row_stride, int64_t m, const Tensor& y,
+                            const Tensor& c, float alpha) {
   return {x, 1, x_row_stride, y.data(), y.columns(), 1, nullptr, c.data(), c.columns(), nullptr, nullptr, 0,
-          m, y.columns(), y.rows(), alpha, true};
+          m, y.columns(), y.rows(), alpha, true, device.precision()};
 }
 
 }  // namespace
 
 const float* PackedWeight::get(Device& device, const ParameterSet& parameters, const Tensor& weight) {
   if (version_ != parameters.version()) {
-    const int64_t n = weight.rows(), k = weight.columns();
-    if (!packed_) packed_ = device.allocate(Purpose::workspace, 1, matmul_packed_size(device.isa(), k, n));
-    device.ops().pack_matrix(device.context(), {weight.data(), 1, k, packed_.data(), k, n});
+    const int64_t rows = weight.rows(), columns = weight.columns();
+    const bool transposed = side_ == Side::transposed;
+    const int64_t k = transposed ? columns : rows, n = transposed ? rows : columns;
+    if (!packed_)
+      packed_ = device.allocate(Purpose::workspace, 1, matmul_packed_size(device.isa(), device.precision(), k, n));
+    device.ops().pack_matrix(device.context(), {weight.data(), transposed ? 1 : columns, transposed ? columns : 1,
+                                                packed_.data(), k, n, device.precision()});
     version_ = parameters.version();
   }
   return packed_.data();
@@ -67,8 +66,9 @@ Var Linear::forward(Tape& tape, const Var& x, const Var& residual) {
   Device& device = tape.device();
   const int64_t rows = x->value.rows();
   const Var y = tape.variable(rows, out());
-  MatmulArgs product = times_transposed(x->value, packed_.get(device, parameters_, weight_.value), out(), y->value.data(),
-                                        out(), 1.0f, false);
+  const int64_t in = x->value.columns();
+  MatmulArgs product = times(device, x->value.data(), in, rows, in, packed_.forward.get(device, parameters_, weight_.value),
+                             out(), y->value.data(), out(), 1.0f, false);
   if (bias_.value) product.bias = bias_.value.data();
   if (residual) {
     product.addend = residual->value.data();
@@ -80,11 +80,12 @@ Var Linear::forward(Tape& tape, const Var& x, const Var& residual) {
   for (Adapter& adapter : adapters_) {
     const int64_t rank = adapter.a.value.rows();
     Tensor projection = device.allocate(Purpose::activations, rows, rank);
-    tape.ops().matmul(tape.context(), times_transposed(x->value, adapter.packed_a.get(device, parameters_, adapter.a.value),
-                                                       rank, projection.data(), rank, 1.0f, false));
-    tape.ops().matmul(tape.context(),
-                      times_transposed(projection, adapter.packed_b.get(device, parameters_, adapter.b.value), adapter.out,
-                                       y->value.data() + adapter.first_column, out(), adapter.scale, true));
+    tape.ops().matmul(tape.context(), times(device, x->value.data(), in, rows, in,
+                                            adapter.packed_a.forward.get(device, parameters_, adapter.a.value), rank,
+                                            projection.data(), rank, 1.0f, false));
+    tape.ops().matmul(tape.context(), times(device, projection.data(), rank, rows, rank,
+                                            adapter.packed_b.forward.get(device, parameters_, adapter.b.value), adapter.out,
+                                            y->value.data() + adapter.first_column, out(), adapter.scale, true));
     projections.push_back(std::move(projection));
   }
 
@@ -99,24 +100,29 @@ void Linear::backward(Device& device, const Var& x, const Var& y, const std::vec
   const OpTable& ops = device.ops();
   ExecutionContext& context = device.context();
   const Tensor& dy = y->gradient;
-  const int64_t rows = dy.rows();
+  const int64_t rows = dy.rows(), in = x->value.columns();
   if (weight_.gradient)
-    ops.matmul(context, transposed_times(dy.data(), out(), out(), x->value, weight_.gradient, 1.0f));
+    ops.matmul(context, transposed_times(device, dy.data(), out(), out(), x->value, weight_.gradient, 1.0f));
   if (bias_.gradient) ops.sum_rows(context, {dy.data(), bias_.gradient.data(), rows, out()});
 
   const bool first = !x->gradient;
-  if (first) x->gradient = device.allocate(Purpose::activations, rows, x->value.columns());
-  ops.matmul(context, times(dy.data(), out(), rows, weight_.value, x->gradient.data(), 1.0f, !first));
+  if (first) x->gradient = device.allocate(Purpose::activations, rows, in);
+  ops.matmul(context, times(device, dy.data(), out(), rows, out(), packed_.backward.get(device, parameters_, weight_.value), in,
+                            x->gradient.data(), in, 1.0f, !first));
 
   for (size_t i = 0; i < adapters_.size(); ++i) {
-    const Adapter& adapter = adapters_[i];
+    Adapter& adapter = adapters_[i];
     const float* dpart = dy.data() + adapter.first_column;
     const int64_t rank = adapter.a.value.rows();
-    ops.matmul(context, transposed_times(dpart, out(), adapter.out, projections[i], adapter.b.gradient, adapter.scale));
+    ops.matmul(context, transposed_times(device, dpart, out(), adapter.out, projections[i], adapter.b.gradient, adapter.scale));
     const Tensor dprojection = device.allocate(Purpose::activations, rows, rank);
-    ops.matmul(context, times(dpart, out(), rows, adapter.b.value, dprojection.data(), adapter.scale, false));
-    ops.matmul(context, transposed_times(dprojection.data(), rank, rank, x->value, adapter.a.gradient, 1.0f));
-    ops.matmul(context, times(dprojection.data(), rank, rows, adapter.a.value, x->gradient.data(), 1.0f, true));
+    ops.matmul(context, times(device, dpart, out(), rows, adapter.out,
+                              adapter.packed_b.backward.get(device, parameters_, adapter.b.value), rank, dprojection.data(),
+                              rank, adapter.scale, false));
+    ops.matmul(context, transposed_times(device, dprojection.data(), rank, rank, x->value, adapter.a.gradient, 1.0f));
+    ops.matmul(context, times(device, dprojection.data(), rank, rows, rank,
+                              adapter.packed_a.backward.get(device, parameters_, adapter.a.value), in, x->gradient.data(), in,
+                              1.0f, true));
   }
 }
 

@@ -8,14 +8,24 @@
 
 namespace sightline {
 
-/** A weight (N, K) packed as the right-hand side of x W^T; made anew when the weights have moved. */
+/** A weight W (N, K) packed as the right-hand side of a product, see ops/matmul.h; made anew when the weights have moved. */
 class PackedWeight {
  public:
+  /** Of x W^T, the forward pass, or of y W, which takes the gradient back. */
+  enum class Side { transposed, plain };
+  explicit PackedWeight(Side side) : side_(side) {}
+
   const float* get(Device& device, const ParameterSet& parameters, const Tensor& weight);
 
  private:
+  Side side_;
   Tensor packed_;
   uint64_t version_ = 0;
+};
+
+/** A weight packed for both directions. */
+struct PackedWeights {
+  PackedWeight forward{PackedWeight::Side::transposed}, backward{PackedWeight::Side::plain};
 };
 
 /**
@@ -49,13 +59,13 @@ class Linear {
     int64_t first_column, out;
     float scale;
     ParameterSet::Block a, b;
-    PackedWeight packed_a, packed_b;
+    PackedWeights packed_a, packed_b;
   };
   void backward(Device& device, const Var& x, const Var& y, const std::vector<Tensor>& projections);
 
   const ParameterSet& parameters_;
   ParameterSet::Block weight_, bias_;
-  PackedWeight packed_;
+  PackedWeights packed_;
   std::vector<Adapter> adapters_;
 };
 

@@ -5,6 +5,7 @@
 #include "core/arena.h"
 #include "core/execution_context.h"
 #include "core/isa.h"
+#include "core/precision.h"
 #include "core/tensor.h"
 #include "core/thread_pool.h"
 #include "ops/op_table.h"
@@ -19,10 +20,12 @@ inline void fill_zero(const Tensor& tensor) {
 /** Where a model lives and computes: memory, threads and the ops of one backend. */
 class Device {
  public:
-  Device(Isa isa, int threads, size_t memory_limit_bytes)
-      : isa_(isa), arena_(memory_limit_bytes), pool_(threads), context_(pool_, arena_) {}
+  Device(Isa isa, int threads, size_t memory_limit_bytes, Precision precision = Precision::fp32)
+      : isa_(isa), precision_(precision), arena_(memory_limit_bytes), pool_(threads), context_(pool_, arena_) {}
 
   Isa isa() const { return isa_; }
+  /** Of the matrix products of the model that lives here. */
+  Precision precision() const { return precision_; }
   Arena& arena() { return arena_; }
   ThreadPool& pool() { return pool_; }
   ExecutionContext& context() { return context_; }
@@ -38,6 +41,7 @@ class Device {
 
  private:
   Isa isa_;
+  Precision precision_;
   Arena arena_;
   ThreadPool pool_;
   ExecutionContext context_;

@@ -13,7 +13,7 @@ int64_t rows_per_chunk(int64_t vocabulary) { return max(int64_t{64}, (int64_t{1}
 
 /** logits (rows, V) = x weight^T */
 void compute_logits(ExecutionContext& context, const float* x, const float* packed_weight, int64_t rows,
-                    int64_t columns, int64_t vocabulary, float* logits) {
+                    int64_t columns, int64_t vocabulary, Precision precision, float* logits) {
   matmul(context, {.a = x,
                    .a_row_stride = columns,
                    .a_column_stride = 1,
@@ -30,7 +30,8 @@ void compute_logits(ExecutionContext& context, const float* x, const float* pack
                    .n = vocabulary,
                    .k = columns,
                    .alpha = 1.0f,
-                   .accumulate = false});
+                   .accumulate = false,
+                   .precision = precision});
 }
 
 /** Turns the logits of one row into dlogits. */
@@ -56,7 +57,7 @@ void linear_log_prob(ExecutionContext& context, const LinearLogProbArgs& a) {
   float* logits = context.op_scratch(chunk * vocabulary);
   for (int64_t first = 0; first < a.rows; first += chunk) {
     const int64_t rows = min(chunk, a.rows - first);
-    compute_logits(context, a.x + first * a.columns, a.packed_weight, rows, a.columns, vocabulary, logits);
+    compute_logits(context, a.x + first * a.columns, a.packed_weight, rows, a.columns, vocabulary, a.precision, logits);
     for_row_blocks(context, rows, vocabulary, [&](RowBlock block) {
       for (int64_t row = block.first; row < block.last; ++row) {
         const float* z = logits + row * vocabulary;
@@ -71,15 +72,11 @@ void linear_log_prob(ExecutionContext& context, const LinearLogProbArgs& a) {
 void linear_log_prob_backward(ExecutionContext& context, const LinearLogProbBackwardArgs& a) {
   const int64_t vocabulary = a.vocabulary, columns = a.columns;
   const int64_t chunk = min(a.rows, rows_per_chunk(vocabulary));
-  const int64_t packed_size = matmul_packed_size(this_isa, vocabulary, columns);
-  float* packed_b = context.op_scratch(packed_size + chunk * vocabulary);
-  float* logits = packed_b + packed_size;
-  // The weight is B of one product per chunk: packed here, once.
-  pack_matrix(context, {a.weight, columns, 1, packed_b, vocabulary, columns});
+  float* logits = context.op_scratch(chunk * vocabulary);
   for (int64_t first = 0; first < a.rows; first += chunk) {
     const int64_t rows = min(chunk, a.rows - first);
     const float* x = a.x + first * columns;
-    compute_logits(context, x, a.packed_weight, rows, columns, vocabulary, logits);
+    compute_logits(context, x, a.packed_weight, rows, columns, vocabulary, a.precision, logits);
     for_row_blocks(context, rows, vocabulary, [&](RowBlock block) {
       for (int64_t row = block.first; row < block.last; ++row) {
         float* z = logits + row * vocabulary;
@@ -95,7 +92,7 @@ void linear_log_prob_backward(ExecutionContext& context, const LinearLogProbBack
                      .b = nullptr,
                      .b_row_stride = 0,
                      .b_column_stride = 0,
-                     .packed_b = packed_b,
+                     .packed_b = a.packed_transposed,
                      .c = a.dx + first * columns,
                      .c_row_stride = columns,
                      .bias = nullptr,
@@ -105,7 +102,8 @@ void linear_log_prob_backward(ExecutionContext& context, const LinearLogProbBack
                      .n = columns,
                      .k = vocabulary,
                      .alpha = 1.0f,
-                     .accumulate = false});
+                     .accumulate = false,
+                     .precision = a.precision});
     if (!a.dweight) continue;
     matmul(context, {.a = logits,
                      .a_row_stride = 1,
@@ -123,7 +121,8 @@ void linear_log_prob_backward(ExecutionContext& context, const LinearLogProbBack
                      .n = columns,
                      .k = rows,
                      .alpha = 1.0f,
-                     .accumulate = true});
+                     .accumulate = true,
+                     .precision = a.precision});
   }
 }
 

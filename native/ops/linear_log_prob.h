@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "core/fields.h"
+#include "core/precision.h"
 
 namespace sightline {
 
@@ -16,7 +17,8 @@ namespace sightline {
  * @param targets        (R) in [0, V), checked by the caller
  * @param log_probs      (R) written
  * @param entropies      (R) written, in nats; or null
- * Numerics: fp32; a row's value depends on that row alone. `sample` reports the same bits.
+ * @param precision      of the product, and what packed_weight was packed with
+ * Numerics: fp32 but for the product; a row's value depends on that row alone. `sample` reports the same bits.
  */
 struct LinearLogProbArgs {
   const float* x;
@@ -26,7 +28,8 @@ struct LinearLogProbArgs {
   float* entropies;
   int64_t rows, columns, vocabulary;
   float inverse_temperature;
-  SIGHTLINE_FIELDS(x, packed_weight, targets, log_probs, entropies, rows, columns, vocabulary, inverse_temperature)
+  Precision precision;
+  SIGHTLINE_FIELDS(x, packed_weight, targets, log_probs, entropies, rows, columns, vocabulary, inverse_temperature, precision)
 };
 
 /**
@@ -34,7 +37,8 @@ struct LinearLogProbArgs {
  *   dz[v] = c * ([v = target] - p[v]) - e * p[v] * (log p[v] + H),   dlogits = inverse_temperature * dz
  *   dx = dlogits weight,   dweight += dlogits^T x
  *
- * @param weight      (V, C) read
+ * @param packed_weight, precision  as in LinearLogProbArgs
+ * @param packed_transposed  the head weight packed by `pack_matrix` as B (V, C)
  * @param dx          (R, C) written
  * @param dweight     (V, C) accumulated; null when frozen
  * @param dentropies  (R) or null
@@ -43,15 +47,16 @@ struct LinearLogProbBackwardArgs {
   const float* dlog_probs;
   const float* dentropies;
   const float* x;
-  const float* weight;
   const float* packed_weight;
+  const float* packed_transposed;
   const int32_t* targets;
   float* dx;
   float* dweight;
   int64_t rows, columns, vocabulary;
   float inverse_temperature;
-  SIGHTLINE_FIELDS(dlog_probs, dentropies, x, weight, packed_weight, targets, dx, dweight, rows, columns, vocabulary,
-                   inverse_temperature)
+  Precision precision;
+  SIGHTLINE_FIELDS(dlog_probs, dentropies, x, packed_weight, packed_transposed, targets, dx, dweight, rows, columns, vocabulary,
+                   inverse_temperature, precision)
 };
 
 }  // namespace sightline

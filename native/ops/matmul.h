@@ -4,6 +4,7 @@
 
 #include "core/fields.h"
 #include "core/isa.h"
+#include "core/precision.h"
 
 namespace sightline {
 
@@ -12,14 +13,16 @@ namespace sightline {
  *
  * @param a, a_row_stride, a_column_stride  A[m, k] = a[m * a_row_stride + k * a_column_stride]; one stride is 1
  * @param b, b_row_stride, b_column_stride  B[k, n] likewise; unused when packed_b is given
- * @param packed_b   B as `pack_matrix` laid it out, or null
+ * @param packed_b   B as `pack_matrix` laid it out at the same precision, or null
  * @param c          (M, N) written, rows c_row_stride apart; must not overlap A or B
  * @param bias       (N) or null
  * @param addend     (M, N), rows addend_row_stride apart, or null; may be C itself
  * @param accumulate adds to C instead of overwriting; bias and addend must then be null
- * Numerics: each element of the sum over k is accumulated in one fp32 register in order of k, in blocks of
- * `matmul_depth_block` whose partial sums are added in order. The order does not depend on M, N, the thread count, or
- * packing, so row m of C is the same bits in any batch.
+ * @param precision  bf16 rounds the elements of A and B, to nearest even, before they are multiplied
+ * Numerics: products are summed in fp32 whatever the precision, each element of C in one register in order of k (bf16: two
+ * neighbouring k per step, the second first), in blocks of `matmul_depth_block` words whose partial sums are added in order.
+ * The order does not depend on M, N, the thread count, or packing, so row m of C is the same bits in any batch. With bf16 the
+ * path avx512_bf16 takes the CPU's instruction, which treats subnormal operands and sums as zero.
  */
 struct MatmulArgs {
   const float* a;
@@ -35,31 +38,36 @@ struct MatmulArgs {
   int64_t m, n, k;
   float alpha;
   bool accumulate;
+  Precision precision;
   SIGHTLINE_FIELDS(a, a_row_stride, a_column_stride, b, b_row_stride, b_column_stride, packed_b, c, c_row_stride, bias,
-                   addend, addend_row_stride, m, n, k, alpha, accumulate)
+                   addend, addend_row_stride, m, n, k, alpha, accumulate, precision)
 };
 
 /**
  * Lays B (K, N) out as panels of `matmul_panel_width` columns, each panel all k rows one after the other, zero-padded at
- * the right edge: what `matmul` reads best, done once for a weight that many products use.
+ * the right edge: what `matmul` reads best, done once for a weight that many products use. An entry is a 32-bit word, with
+ * bf16 two neighbouring k of a column.
  *
- * @param packed  matmul_packed_size(isa, k, n) floats, written
+ * @param b       as in MatmulArgs
+ * @param packed  matmul_packed_size(isa, precision, k, n) words, written
  */
 struct PackMatrixArgs {
   const float* b;
   int64_t b_row_stride, b_column_stride;
   float* packed;
   int64_t k, n;
-  SIGHTLINE_FIELDS(b, b_row_stride, b_column_stride, packed, k, n)
+  Precision precision;
+  SIGHTLINE_FIELDS(b, b_row_stride, b_column_stride, packed, k, n, precision)
 };
 
+/** In words: 512 fp32 or 1024 bf16 elements. */
 inline constexpr int64_t matmul_depth_block = 512;
 
-constexpr int64_t matmul_panel_width(Isa isa) { return isa == Isa::avx512 ? 32 : 16; }
+constexpr int64_t matmul_panel_width(Isa isa) { return isa == Isa::avx512 || isa == Isa::avx512_bf16 ? 32 : 16; }
 
-constexpr int64_t matmul_packed_size(Isa isa, int64_t k, int64_t n) {
-  const int64_t width = matmul_panel_width(isa);
-  return (n + width - 1) / width * width * k;
+constexpr int64_t matmul_packed_size(Isa isa, Precision precision, int64_t k, int64_t n) {
+  const int64_t width = matmul_panel_width(isa), per_word = elements_per_word(precision);
+  return (n + width - 1) / width * width * ((k + per_word - 1) / per_word);
 }
 
 }  // namespace sightline

@@ -74,7 +74,8 @@ void patch_embed(ExecutionContext& context, const PatchEmbedArgs& a) {
                      .n = a.columns,
                      .k = elements,
                      .alpha = 1.0f,
-                     .accumulate = false});
+                     .accumulate = false,
+                     .precision = a.precision});
   }
 }
 
@@ -102,7 +103,8 @@ void patch_embed_backward(ExecutionContext& context, const PatchEmbedBackwardArg
                      .n = elements,
                      .k = rows,
                      .alpha = 1.0f,
-                     .accumulate = true});
+                     .accumulate = true,
+                     .precision = a.precision});
   }
   sum_rows(context, {.x = a.dy, .sums = a.dbias, .rows = a.images * per_image, .columns = a.columns});
   // Over (image, patch * columns), the gradient of the positions is the sum of the rows as well.

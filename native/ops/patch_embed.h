@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "core/fields.h"
+#include "core/precision.h"
 
 namespace sightline {
 
@@ -15,6 +16,7 @@ namespace sightline {
  * @param bias      (C)
  * @param position  (P, C)
  * @param y         (images * P, C) written
+ * @param precision of the projection
  * Source: Dosovitskiy et al. 2021, arXiv 2010.11929, equation 1.
  */
 struct PatchEmbedArgs {
@@ -24,7 +26,8 @@ struct PatchEmbedArgs {
   const float* position;
   float* y;
   int64_t images, channels, size, patch_size, columns;
-  SIGHTLINE_FIELDS(pixels, weight, bias, position, y, images, channels, size, patch_size, columns)
+  Precision precision;
+  SIGHTLINE_FIELDS(pixels, weight, bias, position, y, images, channels, size, patch_size, columns, precision)
 };
 
 /** @param dweight, dbias, dposition accumulated; the pixels get no gradient */
@@ -35,7 +38,8 @@ struct PatchEmbedBackwardArgs {
   float* dbias;
   float* dposition;
   int64_t images, channels, size, patch_size, columns;
-  SIGHTLINE_FIELDS(dy, pixels, dweight, dbias, dposition, images, channels, size, patch_size, columns)
+  Precision precision;
+  SIGHTLINE_FIELDS(dy, pixels, dweight, dbias, dposition, images, channels, size, patch_size, columns, precision)
 };
 
 }  // namespace sightline

@@ -1,7 +1,7 @@
 #pragma once
 
-// Vectors of the width that the path being compiled has: 16 floats (AVX-512), 8 (AVX2), 4 (anything else). Op sources are
-// written once against these few functions. Included by op sources only, each of which is compiled once per path.
+// Vectors of the width that the path being compiled has: 16 floats (AVX-512, with or without its bfloat16 instructions), 8
+// (AVX2), 4 (anything else). Op sources are written once against these few functions. Included by op sources only, each of which is compiled once per path.
 
 #include <cstdint>
 #include <cstring>
@@ -30,6 +30,12 @@ typedef int32_t IntVec __attribute__((vector_size(lanes * 4)));
 
 inline Vec broadcast(float value) { return value - Vec{}; }
 inline Vec zero() { return Vec{}; }
+/** The 32 bits at `from` in every lane, whatever they stand for. */
+inline Vec broadcast_word(const float* from) {
+  int32_t word;
+  __builtin_memcpy(&word, from, sizeof(word));
+  return (Vec)(IntVec{} + word);
+}
 
 inline Vec load(const float* from) {
   Vec v;
@@ -114,6 +120,57 @@ inline Vec sqrt(Vec v) {
 #else
   for (int i = 0; i < lanes; ++i) v[i] = __builtin_sqrtf(v[i]);
   return v;
+#endif
+}
+
+// ---- pairs of bfloat16 -----------------------------------------------------------------------------------------------
+// A word holds two neighbours along the depth of a matrix product as bfloat16, the first in its lower half. Vectors of
+// words are kept as Vec; they are only loaded, stored, broadcast and multiplied.
+
+/** The bits of bfloat16(v) in the upper half of each lane, lower half zero. Round to nearest even; NaN stays NaN. */
+inline IntVec rounded_upper_half(Vec v) {
+  const IntVec bits = (IntVec)v;
+  const IntVec rounded = (bits + 0x7fff + ((bits >> 16) & 1)) & static_cast<int32_t>(0xffff0000);
+  return v == v ? rounded : (bits | 0x00400000) & static_cast<int32_t>(0xffff0000);
+}
+inline IntVec shifted_down(IntVec upper_halves) { return (upper_halves >> 16) & 0xffff; }
+
+/** Word i: the pair (first[i], second[i]). */
+inline Vec interleaved_pairs(Vec first, Vec second) {
+#if defined(SIGHTLINE_AVX512_BF16)
+  typedef int16_t Halves __attribute__((vector_size(64)));
+  const Halves halves = (Halves)_mm512_cvtne2ps_pbh((__m512)second, (__m512)first);
+  return (Vec)__builtin_shufflevector(halves, halves, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23, 8, 24, 9, 25, 10,
+                                      26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+#else
+  return (Vec)(shifted_down(rounded_upper_half(first)) | rounded_upper_half(second));
+#endif
+}
+
+/** Word i: the pair (x[2 i], x[2 i + 1]) of the 2 * lanes elements x = low, high. */
+inline Vec neighbouring_pairs(Vec low, Vec high) {
+#if defined(SIGHTLINE_AVX512_BF16)
+  return (Vec)_mm512_cvtne2ps_pbh((__m512)high, (__m512)low);
+#elif defined(SIGHTLINE_AVX512)
+  return interleaved_pairs(
+      __builtin_shufflevector(low, high, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30),
+      __builtin_shufflevector(low, high, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31));
+#elif defined(SIGHTLINE_AVX2)
+  return interleaved_pairs(__builtin_shufflevector(low, high, 0, 2, 4, 6, 8, 10, 12, 14),
+                           __builtin_shufflevector(low, high, 1, 3, 5, 7, 9, 11, 13, 15));
+#else
+  return interleaved_pairs(__builtin_shufflevector(low, high, 0, 2, 4, 6), __builtin_shufflevector(low, high, 1, 3, 5, 7));
+#endif
+}
+
+/** sum + a.second * b.second + a.first * b.first per word, in this order, rounded to fp32 after each of the two additions. */
+inline Vec add_pair_products(Vec a, Vec b, Vec sum) {
+#if defined(SIGHTLINE_AVX512_BF16)
+  return (Vec)_mm512_dpbf16_ps((__m512)sum, (__m512bh)a, (__m512bh)b);
+#else
+  const auto first = [](Vec words) { return (Vec)((IntVec)words << 16); };
+  const auto second = [](Vec words) { return (Vec)((IntVec)words & static_cast<int32_t>(0xffff0000)); };
+  return fma(first(a), first(b), fma(second(a), second(b), sum));
 #endif
 }
 

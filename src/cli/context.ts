@@ -1,6 +1,7 @@
 import type { Writable } from "node:stream";
 import type { CheckpointedPolicy } from "../train/checkpoint-store.js";
 import type { RunConfig } from "../train/config.js";
+import type { PolicyConfig } from "../train/load-policy.js";
 
 /** What the commands take from their surroundings, so that tests can put something else in its place. */
 export interface CliContext {
@@ -8,6 +9,6 @@ export interface CliContext {
   readonly stdout: Writable & { isTTY?: boolean };
   /** Errors and notices. */
   readonly stderr: Writable & { isTTY?: boolean };
-  loadPolicy(config: Pick<RunConfig, "model" | "seed" | "threads">): Promise<CheckpointedPolicy>;
+  loadPolicy(config: PolicyConfig): Promise<CheckpointedPolicy>;
   checkModel(model: RunConfig["model"]): Promise<void>;
 }

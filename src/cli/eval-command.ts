@@ -1,5 +1,6 @@
 /** `sightline eval`: a checkpoint on the held-out panel. */
-import { type Command, InvalidArgumentError } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
+import type { Precision } from "../native/types.js";
 import { evaluateGreedy, evaluateReferences, evaluateSampled } from "../train/panels.js";
 import { findTask, taskNames } from "../train/tasks.js";
 import type { CliContext } from "./context.js";
@@ -12,6 +13,7 @@ interface EvalFlags {
   readonly temperature: number;
   readonly maxNewTokens: number;
   readonly threads?: number;
+  readonly precision: Precision;
   readonly json?: true;
 }
 
@@ -37,6 +39,11 @@ export function addEvalCommand(
       "threads of the engine; results do not depend on it (default: all cores)",
       integer(1),
     )
+    .addOption(
+      new Option("--precision <type>", "what the operands of matrix products are rounded to")
+        .choices(["fp32", "bf16"])
+        .default("fp32"),
+    )
     .option("--json", "print the scores as JSON")
     .action(async (checkpoint: string, flags: EvalFlags) => {
       finish(await evaluateCheckpoint(checkpoint, flags, context));
@@ -48,9 +55,14 @@ async function evaluateCheckpoint(
   flags: EvalFlags,
   { stdout, loadPolicy }: CliContext,
 ): Promise<number> {
-  const { episodes, seed, temperature, maxNewTokens, threads, json } = flags;
+  const { episodes, seed, temperature, maxNewTokens, threads, precision, json } = flags;
   const task = findTask(flags.task);
-  const policy = await loadPolicy({ model: { checkpoint, weights: "trained" }, seed, threads });
+  const policy = await loadPolicy({
+    model: { checkpoint, weights: "trained" },
+    seed,
+    precision,
+    threads,
+  });
   try {
     const panel = { makeEnvironment: () => task.makeEnvironment(), episodes, seed };
     const { score: sampled } = await evaluateSampled(policy, panel, {
@@ -61,7 +73,7 @@ async function evaluateCheckpoint(
     const { random, optimal } = await evaluateReferences(panel);
     const scores = { sampled, greedy, random, optimal };
     if (json) {
-      const result = { checkpoint, task: task.name, seed, temperature, maxNewTokens, ...scores };
+      const result = { checkpoint, task: task.name, seed, temperature, maxNewTokens, precision, ...scores };
       stdout.write(`${JSON.stringify(result, undefined, 2)}\n`);
     } else {
       stdout.write(`${episodes} episodes of ${task.name}, panel ${seed}\n${formatScores(scores)}\n`);

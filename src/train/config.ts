@@ -40,6 +40,10 @@ const common = {
   threads: count
     .optional()
     .describe("Threads of the engine; results do not depend on it. Default: all cores."),
+  precision: z
+    .enum(["fp32", "bf16"])
+    .default("fp32")
+    .describe("What the operands of matrix products are rounded to; weights are fp32 in both."),
 };
 
 const ppo = z.strictObject({

@@ -74,7 +74,7 @@ function nativeModuleFinding(): Finding {
 async function describeCpuPaths(): Promise<string> {
   const { spec: model } = await readCheckpoint(modelFolder(MODEL));
   const paths: CpuPath[] = [];
-  for (const cpu of ["avx512", "avx2", "portable"] as const) {
+  for (const cpu of ["avx512_bf16", "avx512", "avx2", "portable"] as const) {
     try {
       (await Engine.create({ model, cpu, threads: 1 })).dispose();
       paths.push(cpu);

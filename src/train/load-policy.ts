@@ -19,14 +19,17 @@ export async function checkModel({ checkpoint, weights }: RunConfig["model"]): P
   if (weights === "trained") await requireWeights(folder);
 }
 
+/** What of a run's configuration makes its policy. */
+export type PolicyConfig = Pick<RunConfig, "model" | "seed" | "precision" | "threads">;
+
 /**
  * The policy that a run starts with.
  *
  * @throws CheckpointError where the model's folder lacks something
  */
-export function loadPolicy(config: Pick<RunConfig, "model" | "seed" | "threads">): Promise<VlmPolicy> {
-  const { model, seed, threads } = config;
+export function loadPolicy(config: PolicyConfig): Promise<VlmPolicy> {
+  const { model, seed, precision, threads } = config;
   const folder = modelFolder(model.checkpoint);
-  const options = { seed, ...(threads !== undefined && { threads }) };
+  const options = { seed, precision, ...(threads !== undefined && { threads }) };
   return model.weights === "fresh" ? VlmPolicy.initialize(folder, options) : VlmPolicy.load(folder, options);
 }

@@ -95,6 +95,7 @@ describe("sightline", () => {
       "--temperature <t>",
       "--max-new-tokens <n>",
       "--threads <n>",
+      "--precision <type>",
       "--json",
       "-h, --help",
     ]);

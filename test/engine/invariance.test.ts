@@ -1,6 +1,6 @@
 import { afterAll, describe, expect, test } from "vitest";
 import { Engine } from "../../src/native/engine.js";
-import type { Completion, GenerateRequest } from "../../src/native/types.js";
+import type { Completion, EngineOptions, GenerateRequest } from "../../src/native/types.js";
 import { everything, prompt, request, tinySpec } from "../native/tiny-engine.js";
 
 /** 24 requests over 7 prompts of different lengths, with every kind of sampling; some cross a page of the KV cache. */
@@ -14,7 +14,7 @@ const requests: GenerateRequest[] = Array.from({ length: 24 }, (_, i) =>
 );
 
 const engines: Engine[] = [];
-async function create(options: { threads: number; maxBatch?: number }): Promise<Engine> {
+async function create(options: Omit<EngineOptions, "model">): Promise<Engine> {
   const engine = await Engine.create({ model: tinySpec, seed: 3, ...options });
   engines.push(engine);
   return engine;
@@ -42,22 +42,25 @@ async function inOrder(engine: Engine, order: readonly number[]): Promise<Comple
 
 const forwards = requests.map((_, i) => i);
 
-describe("a request's completion", () => {
+describe.each(["fp32", "bf16"] as const)("a request's completion in %s", (precision) => {
   test("is the same alone and in any company, order, batch size and number of threads", async () => {
-    const engine = await create({ threads: 2 });
+    const engine = await create({ precision, threads: 2 });
     const together = (await inOrder(engine, forwards)).map(plain);
 
-    const single = await create({ threads: 1 });
+    const single = await create({ precision, threads: 1 });
     const alone: Completion[] = [];
     for (const item of requests) alone.push(await single.generate(item));
     expect(alone.map(plain)).toEqual(together);
 
-    const backwards = await inOrder(await create({ threads: 3, maxBatch: 5 }), forwards.toReversed());
+    const backwards = await inOrder(
+      await create({ precision, threads: 3, maxBatch: 5 }),
+      forwards.toReversed(),
+    );
     expect(backwards.map(plain)).toEqual(together);
   });
 
   test("has exactly the log-probs and values that forward computes, before and after a step", async () => {
-    const engine = await create({ threads: 2 });
+    const engine = await create({ precision, threads: 2 });
     for (const round of ["initial", "stepped"]) {
       for (const temperature of [1, 0.5]) {
         const chosen = requests.map((item, i) => ({
@@ -85,7 +88,7 @@ describe("a request's completion", () => {
   });
 });
 
-describe("a training step", () => {
+describe.each(["fp32", "bf16"] as const)("a training step in %s", (precision) => {
   test("leaves the same weights on any number of threads, and with recomputed activations", async () => {
     const batch = Array.from({ length: 20 }, (_, i) => ({
       prompt: requests[i]!.prompt,
@@ -97,8 +100,7 @@ describe("a training step", () => {
       [2, false],
       [3, true],
     ] as const) {
-      const engine = await Engine.create({ model: tinySpec, seed: 3, threads, activationCheckpointing });
-      engines.push(engine);
+      const engine = await create({ precision, threads, activationCheckpointing });
       for (let step = 0; step < 3; step++) {
         const scores = await engine.forward(batch, { temperature: 0.7, entropies: true });
         await engine.backward(scores, {
@@ -115,7 +117,7 @@ describe("a training step", () => {
   });
 
   test("does not mind how gradients are accumulated over passes", async () => {
-    const engine = await create({ threads: 2 });
+    const engine = await create({ precision, threads: 2 });
     const whole = await engine.forward([
       { prompt: prompt([5]), response: Int32Array.of(3, 4) },
       { prompt: prompt([6]), response: Int32Array.of(7) },

@@ -7,11 +7,12 @@ Needs: torch==2.13.0, numpy==2.4.6, safetensors==0.8.0.
 An implementation of the model in plain PyTorch, one sequence at a time, in float64. The loss
     L = sum_t a_t log p(y_t) + sum_t c_t H_t + sum_s b_s V_s
 with given coefficients reaches every parameter. The same in float32 shows how much rounding alone changes
-each result; the test allows the engine a small multiple of that.
+each result, and once more with the operands of every linear layer's products, forward and backward, rounded to
+bfloat16; the test allows the engine a small multiple of that.
 
   model.safetensors     the weights (float32)
   expected.safetensors  images, coefficients, log-probs, entropies, values (float64), gradients (float32)
-  case.json             model spec, sequences, temperature, largest error of the float32 run per result
+  case.json             model spec, sequences, temperature, largest error of the float32 and the bfloat16 run per result
 """
 
 import json
@@ -132,15 +133,33 @@ def random_parameters(generator: torch.Generator) -> Parameters:
     return parameters
 
 
+class Bfloat16Product(torch.autograd.Function):
+    """x W^T, and the products of its gradient, with operands rounded to bfloat16 and sums in the tensors' own type."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, weight: Tensor) -> Tensor:
+        x, weight = (operand.bfloat16().to(operand.dtype) for operand in (x, weight))
+        ctx.save_for_backward(x, weight)
+        return x @ weight.T
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        x, weight = ctx.saved_tensors
+        gradient = gradient.bfloat16().to(gradient.dtype)
+        columns = gradient.reshape(-1, gradient.shape[-1])
+        return gradient @ weight, columns.T @ x.reshape(-1, x.shape[-1])
+
+
 class Model:
     """The model in one floating-point type. Shapes: T tokens, C channels, H heads, D head size."""
 
-    def __init__(self, parameters: Parameters):
+    def __init__(self, parameters: Parameters, bfloat16_products: bool):
         self.parameters = parameters
+        self.product = Bfloat16Product.apply if bfloat16_products else lambda x, weight: x @ weight.T
         self.dtype = next(iter(parameters.values())).dtype
 
     def linear(self, name: str, x: Tensor) -> Tensor:
-        y = x @ self.parameters[f"{name}.weight"].T
+        y = self.product(x, self.parameters[f"{name}.weight"])
         bias = self.parameters.get(f"{name}.bias")
         return y if bias is None else y + bias
 
@@ -226,11 +245,13 @@ class Model:
         return [chosen, -(log_probs.exp() * log_probs).sum(-1), self.value(hidden[len(prompt) - 1])]
 
 
-def evaluate(parameters: Parameters, inputs: Parameters, dtype: torch.dtype) -> Parameters:
+def evaluate(
+    parameters: Parameters, inputs: Parameters, dtype: torch.dtype, bfloat16_products: bool = False
+) -> Parameters:
     """All expected results, computed in one floating-point type."""
     leaves = {name: tensor.to(dtype).requires_grad_() for name, tensor in parameters.items()}
     inputs = {name: tensor.to(dtype) for name, tensor in inputs.items()}
-    model = Model(leaves)
+    model = Model(leaves, bfloat16_products)
     log_probs, entropies, values = zip(
         *(model.sequence(s["prompt"], inputs["images"][s["image"]], s["response"]) for s in SEQUENCES)
     )
@@ -260,8 +281,10 @@ def main() -> None:
         "coefficients.values": torch.randn(len(SEQUENCES), generator=generator),
     }
     exact = evaluate(parameters, inputs, torch.float64)
-    rounded = evaluate(parameters, inputs, torch.float32)
-    errors = {name: (rounded[name] - exact[name]).abs().max().item() for name in exact}
+
+    def errors(rounded: Parameters) -> dict[str, float]:
+        return {name: (rounded[name] - exact[name]).abs().max().item() for name in exact}
+
 
     folder = Path(__file__).resolve().parent / "tiny-vlm"
     folder.mkdir(exist_ok=True)
@@ -270,7 +293,13 @@ def main() -> None:
         name: tensor.float() if name.startswith("gradient.") else tensor for name, tensor in exact.items()
     }
     save_file({**inputs, **expected}, folder / "expected.safetensors")
-    case = {"spec": SPEC, "temperature": TEMPERATURE, "sequences": SEQUENCES, "float32Errors": errors}
+    case = {
+        "spec": SPEC,
+        "temperature": TEMPERATURE,
+        "sequences": SEQUENCES,
+        "float32Errors": errors(evaluate(parameters, inputs, torch.float32)),
+        "bfloat16Errors": errors(evaluate(parameters, inputs, torch.float32, bfloat16_products=True)),
+    }
     (folder / "case.json").write_text(json.dumps(case, indent=1) + "\n")
 
 

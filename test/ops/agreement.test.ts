@@ -7,49 +7,58 @@ import { newPages, pageTokens } from "./kv-pages.js";
 import { backends, packTransposed } from "./native-ops.js";
 
 describe.each(backends.map((backend) => [backend.name, backend] as const))("on %s", (_name, backend) => {
-  test("sample reports the log-probs that linear_log_prob computes", () => {
-    const random = new Random(deriveKey(1));
-    const [rows, columns, vocabulary] = [40, 65, 1031];
-    const temperature = Math.fround(0.7);
-    const x = normals(random, rows * columns);
-    const packed_b = packTransposed(backend, normals(random, vocabulary * columns), vocabulary, columns);
-
-    const tokens = new Int32Array(rows);
-    const sampled = unwritten(rows);
-    // One row at a time, as they would arrive in decoding.
-    for (let row = 0; row < rows; row++) {
-      const logits = unwritten(vocabulary);
-      backend.run("matmul", {
-        ...{ a: x.subarray(row * columns), a_row_stride: columns, a_column_stride: 1 },
-        ...{ b: null, b_row_stride: 0, b_column_stride: 0, packed_b },
-        ...{ c: logits, c_row_stride: vocabulary, bias: null, addend: null, addend_row_stride: 0 },
-        ...{ m: 1, n: vocabulary, k: columns, alpha: 1, accumulate: false },
-      });
-      backend.run("sample", {
-        logits,
-        temperatures: Float32Array.of(temperature),
-        top_k: Int32Array.of(row % 2 ? 0 : 9),
-        top_p: Float32Array.of(row % 3 ? 1 : 0.8),
-        keys: Uint32Array.of(random.uint32(), random.uint32()),
-        steps: Int32Array.of(row),
-        tokens: tokens.subarray(row, row + 1),
-        log_probs: sampled.subarray(row, row + 1),
-        rows: 1,
+  test.each(["fp32", "bf16"] as const)(
+    "sample reports the log-probs of linear_log_prob in %s",
+    (precision) => {
+      const random = new Random(deriveKey(1));
+      const [rows, columns, vocabulary] = [40, 65, 1031];
+      const temperature = Math.fround(0.7);
+      const x = normals(random, rows * columns);
+      const packed_b = packTransposed(
+        backend,
+        precision,
+        normals(random, vocabulary * columns),
         vocabulary,
-      });
-    }
-    const log_probs = unwritten(rows);
-    backend.run(
-      "linear_log_prob",
-      {
-        ...{ x, packed_weight: packed_b, targets: tokens, log_probs, entropies: unwritten(rows) },
-        ...{ rows, columns, vocabulary, inverse_temperature: Math.fround(1 / temperature) },
-      },
-      2,
-    );
-    expectSame("log_probs", sampled, log_probs);
-    expect(new Set(tokens).size).toBeGreaterThan(rows / 2);
-  });
+        columns,
+      );
+
+      const tokens = new Int32Array(rows);
+      const sampled = unwritten(rows);
+      // One row at a time, as they would arrive in decoding.
+      for (let row = 0; row < rows; row++) {
+        const logits = unwritten(vocabulary);
+        backend.run("matmul", {
+          ...{ a: x.subarray(row * columns), a_row_stride: columns, a_column_stride: 1 },
+          ...{ b: null, b_row_stride: 0, b_column_stride: 0, packed_b },
+          ...{ c: logits, c_row_stride: vocabulary, bias: null, addend: null, addend_row_stride: 0 },
+          ...{ m: 1, n: vocabulary, k: columns, alpha: 1, accumulate: false, precision },
+        });
+        backend.run("sample", {
+          logits,
+          temperatures: Float32Array.of(temperature),
+          top_k: Int32Array.of(row % 2 ? 0 : 9),
+          top_p: Float32Array.of(row % 3 ? 1 : 0.8),
+          keys: Uint32Array.of(random.uint32(), random.uint32()),
+          steps: Int32Array.of(row),
+          tokens: tokens.subarray(row, row + 1),
+          log_probs: sampled.subarray(row, row + 1),
+          rows: 1,
+          vocabulary,
+        });
+      }
+      const log_probs = unwritten(rows);
+      backend.run(
+        "linear_log_prob",
+        {
+          ...{ x, packed_weight: packed_b, targets: tokens, log_probs, entropies: unwritten(rows) },
+          ...{ rows, columns, vocabulary, inverse_temperature: Math.fround(1 / temperature), precision },
+        },
+        2,
+      );
+      expectSame("log_probs", sampled, log_probs);
+      expect(new Set(tokens).size).toBeGreaterThan(rows / 2);
+    },
+  );
 
   test.each([
     [4, 2, 8],

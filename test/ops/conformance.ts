@@ -153,7 +153,7 @@ export function conformance<A extends OpArguments>(c: OpCase<A>): Conformance {
 }
 
 /** Stands in for a backend where only a case's logical arguments are wanted. */
-const unpacked: Backend = { name: "none", run: () => {}, packedSize: (k, n) => k * n };
+const unpacked: Backend = { name: "none", run: () => {}, packedSize: (_, k, n) => k * n };
 
 const stepSize = 1e-4;
 const probesPerInput = 12;

@@ -1,7 +1,7 @@
 import type { Random } from "../../src/random.js";
 import { type Conformance, conformance, derivativeOf, type Rounding, rowsOf } from "./conformance.js";
 import { type Floats, integers, normals, unwritten } from "./inputs.js";
-import { type Backend, packTransposed } from "./native-ops.js";
+import { type Backend, pack, packTransposed } from "./native-ops.js";
 
 type Inputs = {
   x: Floats;
@@ -98,8 +98,9 @@ function inputs({ rows, columns, vocabulary, temperature }: Shape, random: Rando
   };
 }
 
-function pack(args: Inputs, backend: Backend): Float32Array {
-  return packTransposed(backend, args.weight, args.vocabulary, args.columns);
+function packedWeight(args: Inputs, backend: Backend) {
+  const { weight, vocabulary, columns } = args;
+  return { packed_weight: packTransposed(backend, "fp32", weight, vocabulary, columns), precision: "fp32" };
 }
 
 const shapes: Shape[] = [
@@ -125,7 +126,7 @@ export const linearLogProbCases: Conformance[] = shapes.flatMap((shape) => {
       }),
       bind: ({ weight, ...args }, backend) => ({
         ...args,
-        packed_weight: pack({ weight, ...args }, backend),
+        ...packedWeight({ weight, ...args }, backend),
       }),
       reference: logProbs,
       outputs: { log_probs: "forward", ...(!bare && { entropies: "forward" }) },
@@ -157,7 +158,11 @@ export const linearLogProbCases: Conformance[] = shapes.flatMap((shape) => {
         dx: unwritten(rows * columns),
         dweight: bare ? null : normals(random, vocabulary * columns),
       }),
-      bind: (args, backend) => ({ ...args, packed_weight: pack(args, backend) }),
+      bind: ({ weight, ...args }, backend) => ({
+        ...args,
+        ...packedWeight({ weight, ...args }, backend),
+        packed_transposed: pack(backend, "fp32", weight, vocabulary, columns),
+      }),
       reference: logProbsBackward,
       outputs: { dx: "gradient", ...(!bare && { dweight: "gradient" }) },
       // Differences take a hundred forward passes, so they are left out where one is slow.

@@ -1,6 +1,7 @@
+import type { Precision } from "../../src/native/types.js";
 import type { Random } from "../../src/random.js";
 import { type Conformance, conformance, type Equivalent, type Rounding } from "./conformance.js";
-import { normals, unwritten } from "./inputs.js";
+import { type Floats, normals, unwritten } from "./inputs.js";
 import type { Backend } from "./native-ops.js";
 
 /** Order of A and B in memory: rows one after the other, or columns (a transposed matrix). */
@@ -19,6 +20,8 @@ interface Shape {
   alpha?: number;
   /** Floats between the rows of C that the op must leave alone. */
   padding?: number;
+  /** Default fp32. */
+  precision?: Precision;
 }
 
 type Args = {
@@ -39,6 +42,7 @@ type Args = {
   k: number;
   alpha: number;
   accumulate: boolean;
+  precision: Precision;
 };
 
 function args(shape: Shape, random: Random): Args {
@@ -60,6 +64,7 @@ function args(shape: Shape, random: Random): Args {
     k,
     alpha: Math.fround(shape.alpha ?? 1),
     accumulate: shape.accumulate ?? false,
+    precision: shape.precision ?? "fp32",
   };
 }
 
@@ -72,20 +77,35 @@ function strides<Name extends "a" | "b">(name: Name, rows: number, columns: numb
 }
 
 function packed(args: Args, backend: Backend): Args {
-  const packed_b = unwritten(backend.packedSize(args.k, args.n));
-  const { b, b_row_stride, b_column_stride, k, n } = args;
-  backend.run("pack_matrix", { b, b_row_stride, b_column_stride, packed: packed_b, k, n });
+  const { b, b_row_stride, b_column_stride, k, n, precision } = args;
+  const packed_b = unwritten(backend.packedSize(precision, k, n));
+  backend.run("pack_matrix", { b, b_row_stride, b_column_stride, packed: packed_b, k, n, precision });
   return { ...args, packed_b };
 }
 
+/** The nearest bfloat16, ties to even, by arithmetic on the number: the last of its 8 significant bits is worth 2^(exponent - 7). */
+function toBfloat16(x: number): number {
+  if (x === 0 || !Number.isFinite(x)) return x;
+  const unit = 2 ** (Math.floor(Math.log2(Math.abs(x))) - 7);
+  const quotient = x / unit;
+  const below = Math.floor(quotient);
+  const up = quotient - below > 0.5 || (quotient - below === 0.5 && below % 2 !== 0);
+  return (up ? below + 1 : below) * unit;
+}
+
 function multiply(args: Args, round: Rounding): { c: Float64Array } {
+  const operand = args.precision === "bf16" ? toBfloat16 : (x: number) => x;
+  const [aOperands, bOperands] = [args.a, args.b].map((x) => Float64Array.from(x, operand)) as [
+    Floats,
+    Floats,
+  ];
   const c = Float64Array.from(args.c);
   for (let m = 0; m < args.m; m++)
     for (let n = 0; n < args.n; n++) {
       let sum = 0;
       for (let k = 0; k < args.k; k++) {
-        const a = args.a[m * args.a_row_stride + k * args.a_column_stride]!;
-        const b = args.b[k * args.b_row_stride + n * args.b_column_stride]!;
+        const a = aOperands[m * args.a_row_stride + k * args.a_column_stride]!;
+        const b = bOperands[k * args.b_row_stride + n * args.b_column_stride]!;
         sum = round(sum + round(a * b));
       }
       const at = m * args.c_row_stride + n;
@@ -170,8 +190,19 @@ const shapes: Shape[] = [
   { m: 2, n: 700, k: 129, bias: true },
 ];
 
+// Odd depths leave half a word empty; 1030 and 2100 take more than one block along the depth.
+const bf16Shapes: Shape[] = [
+  { m: 1, n: 1, k: 1 },
+  { m: 1, n: 70, k: 33, packed: true },
+  { m: 3, n: 17, k: 1030, b: "columns", packed: true },
+  { m: 13, n: 31, k: 601, a: "columns", alpha: -2.5, accumulate: true },
+  { m: 26, n: 67, k: 2100, bias: true, addend: true, padding: 5 },
+  { m: 125, n: 40, k: 37, padding: 9, accumulate: true, packed: true },
+  { m: 131, n: 97, k: 2, a: "columns", b: "columns", bias: true, addend: true, alpha: 0.7 },
+].map((shape) => ({ ...shape, precision: "bf16" }) as Shape);
+
 export const matmulCases: Conformance[] = [
-  ...shapes.map((shape) => {
+  ...[...shapes, ...bf16Shapes].map((shape) => {
     const { m, n, k, a = "rows", b = "rows", ...special } = shape;
     return conformance<Args>({
       op: "matmul",
@@ -199,30 +230,43 @@ export const matmulCases: Conformance[] = [
     { k: 1, n: 1, b: "rows" as const },
     { k: 37, n: 70, b: "rows" as const },
     { k: 520, n: 129, b: "columns" as const },
-  ].map(({ k, n, b }) =>
-    conformance({
-      op: "pack_matrix",
-      title: `(${k}, ${n}) by ${b}`,
-      args: (random, backend) => ({
-        b: normals(random, k * n),
-        ...strides("b", k, n, b),
-        packed: unwritten(backend.packedSize(k, n)),
-        width: backend.packedSize(1, 1),
-        k,
-        n,
+  ].flatMap(({ k, n, b }) =>
+    (["fp32", "bf16"] as const).map((precision) =>
+      conformance({
+        op: "pack_matrix",
+        title: `(${k}, ${n}) by ${b} in ${precision}`,
+        args: (random, backend) => ({
+          b: normals(random, k * n),
+          ...strides("b", k, n, b),
+          packed: unwritten(backend.packedSize(precision, k, n)),
+          width: backend.packedSize("fp32", 1, 1),
+          k,
+          n,
+          precision,
+        }),
+        bind: ({ width, ...args }) => args,
+        reference: ({ b, b_row_stride, b_column_stride, packed, width }) => {
+          const perWord = precision === "bf16" ? 2 : 1;
+          const words = Math.ceil(k / perWord);
+          const result = new Float32Array(packed.length);
+          const bits = new Uint32Array(result.buffer);
+          for (let column = 0; column < n; column++)
+            for (let row = 0; row < k; row++) {
+              const panel = Math.floor(column / width) * width * words;
+              const at = panel + Math.floor(row / perWord) * width + (column % width);
+              const element = b[row * b_row_stride + column * b_column_stride]!;
+              if (precision === "fp32") result[at] = element;
+              else bits[at]! |= bfloat16Bits(element) << (row % 2 === 0 ? 0 : 16);
+            }
+          return { packed: result };
+        },
+        outputs: { packed: "exact" },
       }),
-      bind: ({ width, ...args }) => args,
-      reference: ({ b, b_row_stride, b_column_stride, packed, width }) => {
-        const result = new Float64Array(packed.length);
-        for (let row = 0; row < k; row++)
-          for (let column = 0; column < n; column++) {
-            const panel = Math.floor(column / width) * width * k;
-            result[panel + row * width + (column % width)] =
-              b[row * b_row_stride + column * b_column_stride]!;
-          }
-        return { packed: result };
-      },
-      outputs: { packed: "exact" },
-    }),
+    ),
   ),
 ];
+
+/** The upper half of the fp32 that equals the nearest bfloat16. */
+function bfloat16Bits(x: number): number {
+  return new Uint32Array(Float32Array.of(toBfloat16(x)).buffer)[0]! >>> 16;
+}

@@ -1,3 +1,4 @@
+import type { Precision } from "../../src/native/types.js";
 import { loadTestingAddon } from "../testing-addon.js";
 
 /** What one argument of an op can be: elements for a pointer, a list for a pointer to pointers, or a scalar. */
@@ -8,6 +9,7 @@ export type OpArgument =
   | Uint32Array
   | Float32Array[]
   | number
+  | string
   | boolean
   | null;
 
@@ -18,7 +20,7 @@ const addon = loadTestingAddon<{
   runOp(isa: string, threads: number, name: string, args: OpArguments): void;
   opNames(): string[];
   availableIsas(): string[];
-  packedSize(isa: string, k: number, n: number): number;
+  packedSize(isa: string, precision: Precision, k: number, n: number): number;
   pageLayerSize(kvHeads: number, headSize: number): number;
 }>();
 
@@ -27,8 +29,8 @@ export interface Backend {
   name: string;
   /** Runs an op, which writes to the arrays among `args`. */
   run(op: string, args: OpArguments, threads?: number): void;
-  /** Floats of a packed (k, n) matrix. */
-  packedSize(k: number, n: number): number;
+  /** 32-bit words of a packed (k, n) matrix. */
+  packedSize(precision: Precision, k: number, n: number): number;
 }
 
 export const opNames: readonly string[] = addon.opNames();
@@ -40,24 +42,32 @@ export const pageLayerSize = addon.pageLayerSize;
 export const backends: readonly Backend[] = addon.availableIsas().map((isa) => ({
   name: isa,
   run: (op, args, threads = 1) => addon.runOp(isa, threads, op, args),
-  packedSize: (k, n) => addon.packedSize(isa, k, n),
+  packedSize: (precision, k, n) => addon.packedSize(isa, precision, k, n),
 }));
+
+/** A (k, n) matrix, rows one after the other, packed as the B of `matmul`. */
+export function pack(
+  backend: Backend,
+  precision: Precision,
+  matrix: OpArgument,
+  k: number,
+  n: number,
+): Float32Array {
+  const packed = new Float32Array(backend.packedSize(precision, k, n));
+  backend.run("pack_matrix", { b: matrix, b_row_stride: n, b_column_stride: 1, packed, k, n, precision });
+  return packed;
+}
 
 /** A (rows, columns) matrix, transposed and packed as the B (columns, rows) of `matmul`. */
 export function packTransposed(
   backend: Backend,
+  precision: Precision,
   matrix: OpArgument,
   rows: number,
   columns: number,
 ): Float32Array {
-  const packed = new Float32Array(backend.packedSize(columns, rows));
-  backend.run("pack_matrix", {
-    b: matrix,
-    b_row_stride: 1,
-    b_column_stride: columns,
-    packed,
-    k: columns,
-    n: rows,
-  });
+  const packed = new Float32Array(backend.packedSize(precision, columns, rows));
+  const transposed = { b: matrix, b_row_stride: 1, b_column_stride: columns };
+  backend.run("pack_matrix", { ...transposed, packed, k: columns, n: rows, precision });
   return packed;
 }

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { deriveKey, Random } from "../../src/random.js";
 import { normals, unwritten } from "./inputs.js";
-import { backends } from "./native-ops.js";
+import { backends, pack, packTransposed } from "./native-ops.js";
 
 const smallestNormal = 2 ** -126;
 const subnormals = (values: Float32Array) => values.filter((x) => x !== 0 && Math.abs(x) < smallestNormal);
@@ -49,10 +49,9 @@ describe.each(backends.map((backend) => [backend.name, backend] as const))("on %
   test("a distribution with all its weight on one token has entropy zero and finite gradients", () => {
     const [columns, vocabulary] = [1, 40];
     const weight = Float32Array.from({ length: vocabulary }, (_, v) => (v === 7 ? 1000 : -v));
-    const packed_weight = unwritten(backend.packedSize(columns, vocabulary));
-    const pack = { b: weight, b_row_stride: 1, b_column_stride: 1, packed: packed_weight };
-    backend.run("pack_matrix", { ...pack, k: columns, n: vocabulary });
-    const shape = { rows: 2, columns, vocabulary, inverse_temperature: 5 };
+    const packed_weight = packTransposed(backend, "fp32", weight, vocabulary, columns);
+    const packed_transposed = pack(backend, "fp32", weight, vocabulary, columns);
+    const shape = { rows: 2, columns, vocabulary, inverse_temperature: 5, precision: "fp32" };
     const shared = { x: Float32Array.of(1, 1), packed_weight, targets: Int32Array.of(7, 3), ...shape };
     const log_probs = unwritten(2);
     const entropies = unwritten(2);
@@ -62,7 +61,7 @@ describe.each(backends.map((backend) => [backend.name, backend] as const))("on %
 
     const gradients = { dx: unwritten(2), dweight: new Float32Array(vocabulary) };
     const cotangents = { dlog_probs: Float32Array.of(1, 1), dentropies: Float32Array.of(1, 1) };
-    backend.run("linear_log_prob_backward", { ...shared, weight, ...cotangents, ...gradients });
+    backend.run("linear_log_prob_backward", { ...shared, packed_transposed, ...cotangents, ...gradients });
     // The certain token gets no gradient; the impossible one is worth (weight[3] - weight[7]) / temperature.
     expect([...gradients.dx].map((v) => v + 0)).toEqual([0, 5 * (-3 - 1000)]);
     expect(gradients.dweight.every(Number.isFinite)).toBe(true);

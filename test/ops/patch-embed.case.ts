@@ -90,6 +90,7 @@ export const patchEmbedCases: Conformance[] = shapes.flatMap((sizes) => {
         y: unwritten(images * patches(sizes) * columns),
         ...sizes,
       }),
+      bind: (args) => ({ ...args, precision: "fp32" }),
       reference: embed,
       outputs: { y: "forward" },
       equivalents: (args) =>
@@ -114,6 +115,7 @@ export const patchEmbedCases: Conformance[] = shapes.flatMap((sizes) => {
         dposition: normals(random, patches(sizes) * columns),
         ...sizes,
       }),
+      bind: (args) => ({ ...args, precision: "fp32" }),
       reference: embedBackward,
       outputs: { dweight: "gradient", dbias: "gradient", dposition: "gradient" },
       // Differences take a hundred forward passes, so they are left out where one is slow.

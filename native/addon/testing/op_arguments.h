@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "core/precision.h"
 
 namespace sightline {
 
@@ -50,6 +51,12 @@ class OpArguments {
   void read_field(const char* name, const Napi::Value& value, bool& field) {
     require(value.IsBoolean(), op_, ".", name, ": expected a boolean");
     field = value.As<Napi::Boolean>();
+  }
+
+  void read_field(const char* name, const Napi::Value& value, Precision& field) {
+    const std::string precision = value.IsString() ? value.As<Napi::String>() : std::string();
+    require(precision == "fp32" || precision == "bf16", op_, ".", name, ": expected \"fp32\" or \"bf16\"");
+    field = precision == "bf16" ? Precision::bf16 : Precision::fp32;
   }
 
   template <class Element>

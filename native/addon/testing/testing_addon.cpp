@@ -77,11 +77,13 @@ Napi::Value isa_names(const Napi::CallbackInfo& info) {
   return string_array(info.Env(), names);
 }
 
-/** packedSize(isa: string, k: number, n: number): number of floats that pack_matrix writes */
+/** packedSize(isa: string, precision: "fp32" | "bf16", k: number, n: number): number of words that pack_matrix writes */
 Napi::Value packed_size(const Napi::CallbackInfo& info) {
   return guard(info.Env(), [&] {
-    const int64_t k = info[1].As<Napi::Number>(), n = info[2].As<Napi::Number>();
-    const int64_t size = matmul_packed_size(isa_named(info[0].As<Napi::String>()), k, n);
+    const std::string precision = info[1].As<Napi::String>();
+    const int64_t k = info[2].As<Napi::Number>(), n = info[3].As<Napi::Number>();
+    const int64_t size = matmul_packed_size(isa_named(info[0].As<Napi::String>()),
+                                            precision == "bf16" ? Precision::bf16 : Precision::fp32, k, n);
     return Napi::Number::New(info.Env(), static_cast<double>(size));
   });
 }

@@ -1,0 +1,130 @@
+#pragma once
+
+// How `matmul` lays its operands out: fp32 in memory becomes 32-bit words of one fp32 or two bf16 elements. Included by
+// matmul.cpp only.
+
+#include "core/precision.h"
+#include "ops/simd.h"
+
+namespace sightline::SIGHTLINE_ISA {
+
+/** `depth` neighbouring elements as words; an odd last one is paired with zero. */
+template <Precision P>
+inline void to_words(const float* x, int64_t depth, float* words) {
+  if constexpr (P == Precision::fp32) {
+    for_vectors(depth, [&](int64_t i, auto n) { store(words + i, load(x + i, n), n); });
+  } else {
+    int64_t i = 0;
+    for (; i + 2 * lanes <= depth; i += 2 * lanes) store(words + i / 2, neighbouring_pairs(load(x + i), load(x + i + lanes)));
+    if (i < depth) {
+      const int64_t low = min(lanes, depth - i), high = depth - i - low;
+      const Vec pairs = neighbouring_pairs(load_partial(x + i, low), load_partial(x + i + low, high));
+      store_partial(words + i / 2, pairs, (depth - i + 1) / 2);
+    }
+  }
+}
+
+/** As many words as `depth` elements take. */
+template <Precision P>
+constexpr int64_t words_of(int64_t depth) {
+  return (depth + elements_per_word(P) - 1) / elements_per_word(P);
+}
+
+/**
+ * Elements that are neighbours across the panels: word p of element i goes to panel i / Width, entry p * Width + i % Width,
+ * zero up to the end of the last panel. One step along the depth reaches all panels before the next does, so that rows of
+ * x are read whole.
+ *
+ * @param x             element i of step p at x[p * depth_stride + i]
+ * @param panel_stride  words between panels
+ */
+template <Precision P, int Width>
+void pack_across(const float* x, int64_t depth_stride, int64_t count, int64_t depth, float* to, int64_t panel_stride) {
+  const auto step = [&](const float* first, auto words_of_first, float* out, auto store_words) {
+    for (int64_t i = 0; i < count; i += Width, out += panel_stride)
+#pragma GCC unroll 8
+      for (int v = 0; v < Width; v += lanes) {
+        const int64_t left = count - i - v;
+        Vec words = zero();
+        if (left >= lanes)
+          words = words_of_first(load(first + i + v), i + v, Whole{});
+        else if (left > 0)
+          words = words_of_first(load_partial(first + i + v, left), i + v, Part{left});
+        store_words(out + v, words, Width - v);
+      }
+  };
+  // Where Width is no multiple of `lanes`, a store runs over into entries that the next step writes; the last may not.
+  const auto running_over = [](float* out, Vec words, int64_t) { store(out, words); };
+  const auto exact = [](float* out, Vec words, int64_t room) {
+    if (room >= lanes)
+      store(out, words);
+    else
+      store_partial(out, words, room);
+  };
+  const auto each_step = [&](int64_t elements, auto words_from) {
+    int64_t p = 0;
+    for (; p + 2 * elements <= depth; p += elements, to += Width) step(x + p * depth_stride, words_from(p), to, running_over);
+    for (; p + elements <= depth; p += elements, to += Width) step(x + p * depth_stride, words_from(p), to, exact);
+    return p;
+  };
+  if constexpr (P == Precision::fp32) {
+    each_step(1, [](int64_t) { return [](Vec words, int64_t, auto) { return words; }; });
+  } else {
+    const int64_t paired = each_step(2, [&](int64_t p) {
+      const float* second = x + (p + 1) * depth_stride;
+      return [second](Vec first, int64_t i, auto n) { return interleaved_pairs(first, load(second + i, n)); };
+    });
+    const auto alone = [](Vec first, int64_t, auto) { return interleaved_pairs(first, zero()); };
+    if (paired < depth) step(x + paired * depth_stride, alone, to, exact);
+  }
+}
+
+typedef float Quad __attribute__((vector_size(16)));
+
+/**
+ * A block whose elements are neighbours along the depth, transposed: to[p * width + i] = word p of row i, x + i *
+ * row_stride, zero where i >= rows.
+ */
+template <Precision P, int Width>
+void pack_transposed(const float* x, int64_t row_stride, int64_t rows, int64_t depth, float* to) {
+  constexpr int64_t chunk = 512;  // words
+  alignas(64) float buffer[4][chunk];
+  for (int64_t start = 0; start < words_of<P>(depth); start += chunk) {
+    const int64_t elements = min(chunk * elements_per_word(P), depth - start * elements_per_word(P));
+    const int64_t words = words_of<P>(elements);
+    for (int i = 0; i < Width; i += 4) {
+      const float* row[4];
+      for (int r = 0; r < 4; ++r) {
+        row[r] = buffer[r];
+        const float* from = x + (i + r) * row_stride + start * elements_per_word(P);
+        if (i + r >= rows)
+          __builtin_memset(buffer[r], 0, sizeof(buffer[r]));
+        else if constexpr (P == Precision::fp32)
+          row[r] = from;
+        else
+          to_words<P>(from, elements, buffer[r]);
+      }
+      float* out = to + start * Width + i;
+      int64_t p = 0;
+      for (; p + 4 <= words; p += 4, out += 4 * Width) {
+        Quad a, b, c, d;
+        __builtin_memcpy(&a, row[0] + p, 16);
+        __builtin_memcpy(&b, row[1] + p, 16);
+        __builtin_memcpy(&c, row[2] + p, 16);
+        __builtin_memcpy(&d, row[3] + p, 16);
+        const Quad ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5), ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+        const Quad cd_low = __builtin_shufflevector(c, d, 0, 4, 1, 5), cd_high = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+        const Quad t0 = __builtin_shufflevector(ab_low, cd_low, 0, 1, 4, 5), t1 = __builtin_shufflevector(ab_low, cd_low, 2, 3, 6, 7);
+        const Quad t2 = __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5), t3 = __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7);
+        __builtin_memcpy(out, &t0, 16);
+        __builtin_memcpy(out + Width, &t1, 16);
+        __builtin_memcpy(out + 2 * Width, &t2, 16);
+        __builtin_memcpy(out + 3 * Width, &t3, 16);
+      }
+      for (; p < words; ++p, out += Width)
+        for (int r = 0; r < 4; ++r) __builtin_memcpy(out + r, row[r] + p, sizeof(float));
+    }
+  }
+}
+
+}  // namespace sightline::SIGHTLINE_ISA
