@@ -3,13 +3,11 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { readCheckpoint } from "../src/models/checkpoint.js";
 import { Engine } from "../src/native/engine.js";
-import type { EngineOptions, ModelSpec } from "../src/native/types.js";
+import type { ModelSpec, Precision } from "../src/native/types.js";
 import { modelFolder } from "../src/train/load-policy.js";
 import type { Peaks } from "./results.js";
 import type { BenchContext } from "./suite.js";
 
-/** `bf16`: operands of matrix products rounded to bf16, sums and master weights in fp32. */
-export type Precision = "fp32" | "bf16";
 export const precisions: readonly Precision[] = ["fp32", "bf16"];
 
 /** The smallest vision part that a ModelSpec allows; text-only models never run it. */
@@ -114,19 +112,13 @@ async function silenceEndToken(file: string, { decoder, endTokenId }: ModelSpec)
   await writeFile(file, bytes);
 }
 
-/** The engine's options of a benchmark; `precision` is left out where it is the default. */
-export function engineOptions({ threads, cpu }: BenchContext, precision: Precision) {
-  return { threads, cpu, ...(precision !== "fp32" && { precision }) };
-}
-
 /** An engine with the prepared weights. The caller disposes it. @throws SightlineError */
 export async function openEngine(
-  context: BenchContext,
+  { threads, cpu }: BenchContext,
   { spec, weights }: PreparedModel,
   precision: Precision,
 ): Promise<Engine> {
-  const options: EngineOptions = { model: spec, ...engineOptions(context, precision) };
-  const engine = await Engine.create(options);
+  const engine = await Engine.create({ model: spec, threads, cpu, precision });
   try {
     await engine.load({ model: weights });
   } catch (error) {
@@ -140,28 +132,4 @@ export async function openEngine(
 export function peakFlops(peaks: Peaks, precision: Precision): number {
   const peak = precision === "bf16" ? peaks.bf16GflopsPerSecond : null;
   return 1e9 * (peak ?? peaks.fp32GflopsPerSecond);
-}
-
-/**
- * Makes sure that the engine heeds `precision` here, which a model's fp32 bits in disguise would hide.
- *
- * @throws SightlineError where it refuses, Error where it computes in fp32 all the same
- */
-export async function requirePrecision(context: BenchContext, precision: Precision): Promise<void> {
-  if (precision === "fp32") return;
-  const [exact, rounded] = [await probe(context, "fp32"), await probe(context, precision)];
-  if (rounded.some((value, i) => value !== exact[i])) return;
-  throw new Error(`skipped: with precision ${precision} the engine gives the same bits as in fp32`);
-}
-
-/** Log-probs of one short sequence. */
-async function probe(context: BenchContext, precision: Precision): Promise<Float32Array> {
-  const model = textModels["decoder-7m"];
-  const engine = await Engine.create({ model, seed: 1, ...engineOptions(context, precision) });
-  try {
-    const sequence = { prompt: { tokens: Int32Array.of(1), images: [] }, response: Int32Array.of(2, 3, 4) };
-    return (await engine.forward([sequence], { keepTape: false })).logProbs;
-  } finally {
-    engine.dispose();
-  }
 }

@@ -1,6 +1,7 @@
 /** One op on one shape, with what it costs and how its result is checked. */
+
+import type { Precision } from "../src/native/types.js";
 import type { PeerRequest } from "./comparison.js";
-import type { Precision } from "./models.js";
 import type { BenchContext } from "./suite.js";
 import { type OpArguments, testingAddon } from "./testing-addon.js";
 
@@ -27,6 +28,29 @@ export interface PreparedOp {
 
 export const runOp = ({ cpu, threads }: BenchContext, op: string, args: OpArguments): void =>
   testingAddon.runOp(cpu, threads, op, args);
+
+/** A matrix (rows, columns), itself or transposed, packed as the B of a product. */
+export function packMatrix(
+  { cpu, threads }: BenchContext,
+  precision: Precision,
+  matrix: Float32Array,
+  { rows, columns, transpose }: { rows: number; columns: number; transpose: boolean },
+): Float32Array {
+  const [k, n] = transpose ? [columns, rows] : [rows, columns];
+  const [b_row_stride, b_column_stride] = transpose ? [1, columns] : [columns, 1];
+  const packed = new Float32Array(testingAddon.packedSize(cpu, precision, k, n));
+  const args = { b: matrix, b_row_stride, b_column_stride, packed, k, n, precision };
+  testingAddon.runOp(cpu, threads, "pack_matrix", args);
+  return packed;
+}
+
+/**
+ * What a sum of `terms` products of numbers in [-1, 1] may err by: some standard deviations of independent roundings, of
+ * the partial sums and, for bf16, of the operands to 8 bits.
+ */
+export function productError(terms: number, precision: Precision): number {
+  return 8 * terms * fp32Epsilon + (precision === "bf16" ? 6 * Math.sqrt(terms) * 2 ** -8 : 0);
+}
 
 /** @throws Error unless `received` is within `allowed` of `expected` */
 export function requireClose(what: string, received: number, expected: number, allowed: number): void {

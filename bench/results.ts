@@ -38,7 +38,7 @@ const machineSchema = z.strictObject({
   memoryGb: z.number().positive(),
   platform: z.string(),
   /** Instruction-set path of the engine. */
-  cpuPath: z.enum(["portable", "avx2", "avx512"]),
+  cpuPath: z.enum(["portable", "avx2", "avx512", "avx512_bf16"]),
   threads: z.int().positive(),
   node: z.string(),
   /** Null outside a git work tree. */

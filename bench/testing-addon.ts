@@ -1,6 +1,6 @@
 /** Single ops, through the native module that is built for tests and benchmarks only. */
 import { createRequire } from "node:module";
-import type { CpuPath } from "../src/native/types.js";
+import type { CpuPath, Precision } from "../src/native/types.js";
 import { packagePath } from "../src/train/package-path.js";
 
 /** What one argument of an op can be: elements for a pointer, a list for a pointer to pointers, or a scalar. */
@@ -11,6 +11,7 @@ type OpArgument =
   | Uint32Array
   | Float32Array[]
   | number
+  | string
   | boolean
   | null;
 
@@ -23,8 +24,8 @@ interface TestingAddon {
   timeOp(cpu: CpuPath, threads: number, name: string, args: OpArguments, calls: number): number;
   /** The paths that this machine has, the strongest last. */
   availableIsas(): CpuPath[];
-  /** Floats of a packed (k, n) matrix. */
-  packedSize(cpu: CpuPath, k: number, n: number): number;
+  /** 32-bit words of a packed (k, n) matrix. */
+  packedSize(cpu: CpuPath, precision: Precision, k: number, n: number): number;
   /** Floats of one layer in a page of the KV cache. */
   pageLayerSize(keyValueHeads: number, headSize: number): number;
   writeSafetensors(

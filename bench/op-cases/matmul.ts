@@ -1,11 +1,18 @@
 /** C (M, N) = A (M, K) B (K, N) with B a weight that is packed beforehand. */
+import type { Precision } from "../../src/native/types.js";
 import type { PeerRequest } from "../comparison.js";
-import type { Precision } from "../models.js";
 import { precisions } from "../models.js";
-import { fp32Epsilon, type OpCase, requireClose, runOp, samples, unwritten } from "../op-case.js";
+import {
+  type OpCase,
+  packMatrix,
+  productError,
+  requireClose,
+  runOp,
+  samples,
+  unwritten,
+} from "../op-case.js";
 import { source, uniforms } from "../random-inputs.js";
 import type { BenchContext } from "../suite.js";
-import { type OpArguments, testingAddon } from "../testing-addon.js";
 
 type Shape = readonly [m: number, n: number, k: number];
 
@@ -54,13 +61,18 @@ function matmulCase(use: "training" | "decode", [m, n, k]: Shape, precision: Pre
       const a = uniforms(random, m * k);
       const weight = uniforms(random, n * k);
       const c = unwritten(m * n);
-      const args = matmulArguments(context, { a, weight, c, m, n, k, precision });
+      const args = {
+        ...{ a, a_row_stride: k, a_column_stride: 1 },
+        ...{ b: null, b_row_stride: 0, b_column_stride: 0 },
+        packed_b: packMatrix(context, precision, weight, { rows: n, columns: k, transpose: true }),
+        ...{ c, c_row_stride: n, bias: null, addend: null, addend_row_stride: 0 },
+        ...{ m, n, k, alpha: 1, accumulate: false, precision },
+      };
       return {
         args,
         check: () => {
           runOp(context, "matmul", args);
-          // Worst case of a sum of K products of numbers in [-1, 1], each operand rounded to 8 bits for bf16.
-          const allowed = k * (k * fp32Epsilon + (precision === "bf16" ? 2 * 2 ** -8 : 0));
+          const allowed = productError(k, precision);
           for (const row of samples(m, 4)) {
             for (const column of samples(n)) {
               let sum = 0;
@@ -72,42 +84,6 @@ function matmulCase(use: "training" | "decode", [m, n, k]: Shape, precision: Pre
         peers: peerRequests(context, { m, n, k, dtype: precision }),
       };
     },
-  };
-}
-
-interface Operands {
-  a: Float32Array;
-  /** (N, K) as layers store it. */
-  weight: Float32Array;
-  c: Float32Array;
-  m: number;
-  n: number;
-  k: number;
-  precision: Precision;
-}
-
-function matmulArguments(context: BenchContext, { a, weight, c, m, n, k, precision }: Operands): OpArguments {
-  if (precision === "bf16") throw new Error("skipped: the op matmul takes fp32 operands only");
-  const packed = new Float32Array(testingAddon.packedSize(context.cpu, k, n));
-  runOp(context, "pack_matrix", { b: weight, b_row_stride: 1, b_column_stride: k, packed, k, n });
-  return {
-    a,
-    a_row_stride: k,
-    a_column_stride: 1,
-    b: null,
-    b_row_stride: 0,
-    b_column_stride: 0,
-    packed_b: packed,
-    c,
-    c_row_stride: n,
-    bias: null,
-    addend: null,
-    addend_row_stride: 0,
-    m,
-    n,
-    k,
-    alpha: 1,
-    accumulate: false,
   };
 }
 

@@ -1,7 +1,17 @@
 /** Ops that walk rows or elements once: norms, activations, the head with its log-probs, the optimizer. */
-import { fp32Epsilon, type OpCase, requireClose, runOp, samples, unwritten } from "../op-case.js";
+import type { Precision } from "../../src/native/types.js";
+import { precisions } from "../models.js";
+import {
+  fp32Epsilon,
+  type OpCase,
+  packMatrix,
+  productError,
+  requireClose,
+  runOp,
+  samples,
+  unwritten,
+} from "../op-case.js";
 import { source, tokens, uniforms } from "../random-inputs.js";
-import { testingAddon } from "../testing-addon.js";
 
 /** Rows of the training batch of the decoder of 7 M parameters. */
 const ROWS = 3072;
@@ -164,13 +174,14 @@ interface HeadShape {
 function linearLogProb(
   direction: "forward" | "backward",
   { name, rows, columns, vocabulary }: HeadShape,
+  precision: Precision,
 ): OpCase {
   const product = 2 * rows * columns * vocabulary;
   const backward = direction === "backward";
   return {
-    id: `ops/linear-log-prob${backward ? "-backward" : ""}/${name}`,
+    id: `ops/linear-log-prob${backward ? "-backward" : ""}/${name}/${precision}`,
     op: backward ? "linear_log_prob_backward" : "linear_log_prob",
-    limit: "fp32",
+    limit: precision,
     // The backward pass needs the logits again, which counts, for they were never kept.
     flops: backward ? 3 * product : product,
     bytes: 4 * (rows * columns + vocabulary * columns) * (backward ? 2 : 1),
@@ -178,16 +189,25 @@ function linearLogProb(
       const x = uniforms(random(), rows * columns);
       const weight = uniforms(source(8), vocabulary * columns).map((value) => value / 8);
       const targets = tokens(random(), rows, vocabulary);
-      const packed_weight = new Float32Array(testingAddon.packedSize(context.cpu, columns, vocabulary));
-      const pack = { b: weight, b_row_stride: 1, b_column_stride: columns, packed: packed_weight };
-      runOp(context, "pack_matrix", { ...pack, k: columns, n: vocabulary });
-      const inputs = { x, packed_weight, targets, rows, columns, vocabulary, inverse_temperature: 1 };
+      const pack = (transpose: boolean) =>
+        packMatrix(context, precision, weight, { rows: vocabulary, columns, transpose });
+      const packed_weight = pack(true);
+      const inputs = {
+        x,
+        packed_weight,
+        targets,
+        rows,
+        columns,
+        vocabulary,
+        inverse_temperature: 1,
+        precision,
+      };
       const log_probs = unwritten(rows);
       const dx = unwritten(x.length);
       const dlog_probs = uniforms(random(), rows);
       const dweight = new Float32Array(weight.length);
       const args = backward
-        ? { ...inputs, weight, dlog_probs, dentropies: null, dx, dweight }
+        ? { ...inputs, packed_transposed: pack(false), dlog_probs, dentropies: null, dx, dweight }
         : { ...inputs, log_probs, entropies: null };
       return {
         args,
@@ -201,7 +221,7 @@ function linearLogProb(
           });
           const logSum = Math.log(logits.reduce((sum, logit) => sum + Math.exp(logit), 0));
           const target = targets[rows - 1]!;
-          const allowed = columns * near(logSum);
+          const allowed = productError(columns, precision);
           if (!backward) {
             requireClose("log-prob of the last row", log_probs[rows - 1]!, logits[target]! - logSum, allowed);
             return;
@@ -249,13 +269,17 @@ function adamw(count: number): OpCase {
   };
 }
 
+const heads: readonly HeadShape[] = [
+  { name: "decoder-7m", rows: ROWS, columns: 256, vocabulary: 1024 },
+  { name: "decoder-135m", rows: 1024, columns: 576, vocabulary: 49_152 },
+];
+
 export const rowCases: readonly OpCase[] = [
   ...[256, 576].flatMap((columns) => [rmsNorm(columns), rmsNormBackward(columns)]),
   layerNorm(128),
   ...[1024, 1536].flatMap((width) => [swiglu(width), swigluBackward(width)]),
-  ...(["forward", "backward"] as const).flatMap((direction) => [
-    linearLogProb(direction, { name: "decoder-7m", rows: ROWS, columns: 256, vocabulary: 1024 }),
-    linearLogProb(direction, { name: "decoder-135m", rows: 1024, columns: 576, vocabulary: 49_152 }),
-  ]),
+  ...(["forward", "backward"] as const).flatMap((direction) =>
+    heads.flatMap((head) => precisions.map((precision) => linearLogProb(direction, head, precision))),
+  ),
   adamw(6_818_048),
 ];

@@ -1,17 +1,15 @@
 /** Generation: decoding with a KV cache, and prefill. */
 import type { Engine } from "../../src/native/engine.js";
-import type { Completion, Prompt } from "../../src/native/types.js";
+import type { Completion, Precision, Prompt } from "../../src/native/types.js";
 import { compare, type PeerRequest, rowsOf } from "../comparison.js";
 import { scoreFlops, weightsPerToken } from "../flops.js";
 import {
   type ModelName,
   openEngine,
-  type Precision,
   type PreparedModel,
   peakFlops,
   precisions,
   prepareModel,
-  requirePrecision,
 } from "../models.js";
 import { source, tokens } from "../random-inputs.js";
 import type { Row } from "../results.js";
@@ -59,7 +57,6 @@ async function withEngine(
   precision: Precision,
   measure: (opened: Engine) => Promise<Row[]>,
 ): Promise<Row[]> {
-  await requirePrecision(context, precision);
   const opened = await openEngine(context, model, precision);
   try {
     return await measure(opened);

@@ -4,13 +4,14 @@ import { join } from "node:path";
 import { NumberLine } from "../../envs/gym-cards/number-line.js";
 import { ppo } from "../../src/algorithms/ppo.js";
 import { checkpointFiles } from "../../src/models/checkpoint.js";
+import type { Precision } from "../../src/native/types.js";
 import type { Policy } from "../../src/policy/policy.js";
 import { VlmPolicy } from "../../src/policy/vlm-policy.js";
 import { modelFolder } from "../../src/train/load-policy.js";
 import { packagePath } from "../../src/train/package-path.js";
 import { numberLine } from "../../src/train/presets.js";
 import { compare, type PeerRequest, rowsOf } from "../comparison.js";
-import { engineOptions, modelSpec, type Precision, precisions, requirePrecision } from "../models.js";
+import { modelSpec, precisions } from "../models.js";
 import { type Row, row } from "../results.js";
 import { summarize } from "../statistics.js";
 import { attempt, type BenchContext, type Suite } from "../suite.js";
@@ -25,10 +26,10 @@ export const rollout: Suite = async function* (context) {
 };
 
 async function measureIteration(context: BenchContext, id: string, precision: Precision): Promise<Row[]> {
-  await requirePrecision(context, precision);
   const folder = modelFolder("tiny-vlm");
+  const { threads, cpu } = context;
   const { environments: count, ppo: settings, seed } = numberLine();
-  const policy = await VlmPolicy.load(folder, { seed, ...engineOptions(context, precision) });
+  const policy = await VlmPolicy.load(folder, { seed, threads, cpu, precision });
   try {
     const rollouts: number[] = [];
     const updates: number[] = [];

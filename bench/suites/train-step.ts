@@ -1,18 +1,16 @@
 /** One training step: forward, backward and AdamW over a batch in which no two sequences share a prefix. */
 import { join } from "node:path";
 import type { Engine } from "../../src/native/engine.js";
-import type { MemoryUse, ModelSpec, PixelValues, Sequence } from "../../src/native/types.js";
+import type { MemoryUse, ModelSpec, PixelValues, Precision, Sequence } from "../../src/native/types.js";
 import { compare, memoryRows, type PeerRequest, rowsOf } from "../comparison.js";
 import { trainFlops } from "../flops.js";
 import {
   type ModelName,
   openEngine,
-  type Precision,
   type PreparedModel,
   peakFlops,
   precisions,
   prepareModel,
-  requirePrecision,
 } from "../models.js";
 import { source, tokens, uniforms } from "../random-inputs.js";
 import type { Row } from "../results.js";
@@ -124,7 +122,6 @@ async function measureStep(
   precision: Precision,
 ): Promise<Row[]> {
   const { model, sequences, flops } = batch;
-  await requirePrecision(context, precision);
   const inFp32 = await scoreOnce(context, batch, "fp32");
   const logProbs = precision === "fp32" ? inFp32 : await scoreOnce(context, batch, precision);
   const error = largestDifference(inFp32, logProbs);
