@@ -102,9 +102,17 @@ export {
 export { loadPolicy, modelFolder } from "./train/load-policy.js";
 export { type Player, policyPlayer, randomPlayer } from "./train/players.js";
 export { numberLine, numberLineSft, presets } from "./train/presets.js";
+export {
+  type CallRow,
+  type OpRow,
+  type ProfileReport,
+  reportProfile,
+  type ShapeRow,
+} from "./train/profile-report.js";
 export { createProgress, type Progress, silentProgress } from "./train/progress.js";
 export { resolveConfig } from "./train/resolve-config.js";
 export { type Algorithm, type RunOptions, type RunOutcome, type RunSettings, run } from "./train/run.js";
 export { RunFolder, RunFolderError } from "./train/run-folder.js";
 export { findTask, type Task } from "./train/tasks.js";
+export { type Trace, type TraceEvent, toTrace } from "./train/trace.js";
 export { type TrainOptions, train } from "./train/train.js";

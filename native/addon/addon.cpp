@@ -39,8 +39,10 @@ Napi::Value measure_peaks(const Napi::CallbackInfo& info) {
     const Isa isa = select_isa(cpu.present() ? cpu.string() : std::string());
     return compute_promise(
         info.Env(), "sightline:peaks", [isa, threads] { return measure_peaks(isa, threads); },
-        [](Napi::Env env, const Peaks& peaks) {
+        [isa, threads](Napi::Env env, const Peaks& peaks) {
           Napi::Object object = Napi::Object::New(env);
+          object.Set("threads", threads);
+          object.Set("cpu", isa_name(isa));
           object.Set("fp32GflopsPerSecond", peaks.fp32_gflops_per_second);
           object.Set("bf16GflopsPerSecond", peaks.bf16_gflops_per_second
                                                 ? Napi::Value(Napi::Number::New(env, *peaks.bf16_gflops_per_second))

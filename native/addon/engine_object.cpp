@@ -46,6 +46,8 @@ Napi::Function EngineObject::define(Napi::Env env) {
                          InstanceMethod<&EngineObject::step>("step"),
                          InstanceMethod<&EngineObject::save>("save"),
                          InstanceMethod<&EngineObject::load>("load"),
+                         InstanceMethod<&EngineObject::start_profile>("startProfile"),
+                         InstanceMethod<&EngineObject::stop_profile>("stopProfile"),
                          InstanceMethod<&EngineObject::cancel>("cancel"),
                          InstanceMethod<&EngineObject::memory>("memory"),
                          InstanceMethod<&EngineObject::parameters>("parameters"),
@@ -163,6 +165,24 @@ Napi::Value EngineObject::load(const Napi::CallbackInfo& info) {
     auto [model, optimizer] = to_files({info[0], "source"});
     const PromiseQueue::Ticket ticket = new_ticket(info);
     target.load(std::move(model), std::move(optimizer), callback_for<std::monostate>(ticket));
+    return ticket.promise;
+  });
+}
+
+Napi::Value EngineObject::start_profile(const Napi::CallbackInfo& info) {
+  return guard(info.Env(), [&]() -> Napi::Value {
+    Engine& target = engine();
+    const PromiseQueue::Ticket ticket = new_ticket(info);
+    target.start_profile(callback_for<std::monostate>(ticket));
+    return ticket.promise;
+  });
+}
+
+Napi::Value EngineObject::stop_profile(const Napi::CallbackInfo& info) {
+  return guard(info.Env(), [&]() -> Napi::Value {
+    Engine& target = engine();
+    const PromiseQueue::Ticket ticket = new_ticket(info);
+    target.stop_profile(callback_for<Profile>(ticket));
     return ticket.promise;
   });
 }

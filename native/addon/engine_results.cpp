@@ -40,6 +40,32 @@ Napi::Value to_typed_array(Napi::Env env, std::vector<Element> elements) {
   return Napi::TypedArrayOf<Element>::New(env, count, to_buffer(env, std::move(elements)), 0);
 }
 
+double to_milliseconds(int64_t nanoseconds) { return static_cast<double>(nanoseconds) * 1e-6; }
+
+/** NativeProfile's `events`: one array per field, and the shapes' dimensions one after the other. */
+Napi::Value to_js(Napi::Env env, const std::vector<Profile::Event>& events) {
+  std::vector<int32_t> kinds;
+  std::vector<double> starts, ends, flops, bf16_flops, bytes, shapes;
+  for (const Profile::Event& event : events) {
+    kinds.push_back(event.kind);
+    starts.push_back(to_milliseconds(event.start));
+    ends.push_back(to_milliseconds(event.end));
+    flops.push_back(static_cast<double>(event.work.flops));
+    bf16_flops.push_back(static_cast<double>(event.work.bf16_flops));
+    bytes.push_back(static_cast<double>(event.work.bytes));
+    for (const int64_t dimension : event.work.shape) shapes.push_back(static_cast<double>(dimension));
+  }
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("kinds", to_typed_array(env, std::move(kinds)));
+  object.Set("startsMs", to_typed_array(env, std::move(starts)));
+  object.Set("endsMs", to_typed_array(env, std::move(ends)));
+  object.Set("flops", to_typed_array(env, std::move(flops)));
+  object.Set("bf16Flops", to_typed_array(env, std::move(bf16_flops)));
+  object.Set("bytes", to_typed_array(env, std::move(bytes)));
+  object.Set("shapes", to_typed_array(env, std::move(shapes)));
+  return object;
+}
+
 const char* finish_reason_name(FinishReason reason) {
   switch (reason) {
     case FinishReason::end: return "end";
@@ -108,6 +134,43 @@ Napi::Value to_js(Napi::Env env, const std::array<Arena::Use, purpose_count>& me
     entry.Set("peakBytes", static_cast<double>(use.peak_bytes));
     object.Set(purpose_name(static_cast<Purpose>(i)), entry);
   }
+  return object;
+}
+
+Napi::Value to_js(Napi::Env env, const Profile& profile) {
+  Napi::Array names = Napi::Array::New(env);
+  for (int op = 0; op < op_count; ++op) names.Set(names.Length(), op_name(static_cast<Op>(op)));
+  Napi::Array calls = Napi::Array::New(env);
+  for (const Profile::ScopeTotals& totals : profile.scopes) {
+    names.Set(names.Length(), totals.name);
+    Napi::Object object = Napi::Object::New(env);
+    object.Set("call", totals.name);
+    object.Set("calls", static_cast<double>(totals.calls));
+    object.Set("milliseconds", to_milliseconds(totals.nanoseconds));
+    object.Set("nestedMilliseconds", to_milliseconds(totals.nested_nanoseconds));
+    calls.Set(calls.Length(), object);
+  }
+  Napi::Array ops = Napi::Array::New(env);
+  for (const Profile::OpTotals& totals : profile.ops) {
+    Napi::Object object = Napi::Object::New(env);
+    object.Set("op", op_name(totals.op));
+    object.Set("call", profile.scopes[static_cast<size_t>(totals.scope)].name);
+    object.Set("calls", static_cast<double>(totals.calls));
+    object.Set("milliseconds", to_milliseconds(totals.nanoseconds));
+    object.Set("flops", static_cast<double>(totals.flops));
+    object.Set("bf16Flops", static_cast<double>(totals.bf16_flops));
+    object.Set("bytes", static_cast<double>(totals.bytes));
+    ops.Set(ops.Length(), object);
+  }
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("milliseconds", to_milliseconds(profile.nanoseconds));
+  object.Set("busyMilliseconds", to_milliseconds(profile.busy_nanoseconds));
+  object.Set("names", names);
+  object.Set("opCount", op_count);
+  object.Set("ops", ops);
+  object.Set("calls", calls);
+  object.Set("events", to_js(env, profile.events));
+  object.Set("eventsLeftOut", static_cast<double>(profile.events_left_out));
   return object;
 }
 

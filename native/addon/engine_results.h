@@ -16,5 +16,6 @@ Napi::Value to_js(Napi::Env env, const std::vector<double>& gradient_norms);
 Napi::Value to_js(Napi::Env env, std::monostate);
 Napi::Value to_js(Napi::Env env, const std::vector<ParameterInfo>& parameters);
 Napi::Value to_js(Napi::Env env, const std::array<Arena::Use, purpose_count>& memory);
+Napi::Value to_js(Napi::Env env, const Profile& profile);
 
 }  // namespace sightline

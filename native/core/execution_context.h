@@ -9,6 +9,8 @@
 
 namespace sightline {
 
+class Profiler;
+
 /**
  * What an op runs with: threads and scratch memory that is reused from call to call. One op runs at a time.
  *
@@ -31,6 +33,10 @@ class ExecutionContext {
   /** Angles for `rope`. */
   RopeTable& rope_table() { return rope_table_; }
 
+  /** Whom the profiling ops tell; see ops/profiler.h. Null unless the device is being profiled. */
+  Profiler* profiler() const { return profiler_; }
+  void set_profiler(Profiler* profiler) { profiler_ = profiler; }
+
  private:
   float* grow(std::shared_ptr<Storage>& slot, int64_t count);
 
@@ -40,6 +46,7 @@ class ExecutionContext {
   std::shared_ptr<Storage> shared_scratch_;
   std::shared_ptr<Storage> op_scratch_;
   RopeTable rope_table_;
+  Profiler* profiler_ = nullptr;
 };
 
 }  // namespace sightline

@@ -30,15 +30,6 @@ std::vector<Isa> available_isas() {
   return isas;
 }
 
-bool has_bf16_dot_products() {
-#if defined(__x86_64__)
-  __builtin_cpu_init();
-  return __builtin_cpu_supports("avx512bf16");
-#else
-  return false;
-#endif
-}
-
 Isa select_isa(const std::string& requested) {
   std::string name = requested;
   const char* source = "cpu";

@@ -127,6 +127,7 @@ void Engine::forward(std::vector<Sequence> sequences, ForwardOptions options, Ca
                      Callback<ForwardResult> callback) {
   submit(std::move(callback), [this, sequences = std::move(sequences), options, cancelled = std::move(cancelled)] {
     if (cancelled->load()) fail(ErrorCode::aborted, "forward: aborted by its signal");
+    const ProfileScope scope(*device_, "forward");
     validate(sequences, options, vlm_->spec());
     return learner_->forward(sequences, options);
   });
@@ -134,17 +135,22 @@ void Engine::forward(std::vector<Sequence> sequences, ForwardOptions options, Ca
 
 void Engine::backward(uint64_t tape, OutputGradient gradient, Callback<std::monostate> callback) {
   submit(std::move(callback), [this, tape, gradient = std::move(gradient)] {
+    const ProfileScope scope(*device_, "backward");
     learner_->backward(tape, gradient);
     return std::monostate{};
   });
 }
 
 void Engine::step(OptimizerStep step, Callback<std::vector<double>> callback) {
-  submit(std::move(callback), [this, step = std::move(step)] { return learner_->step(step); });
+  submit(std::move(callback), [this, step = std::move(step)] {
+    const ProfileScope scope(*device_, "step");
+    return learner_->step(step);
+  });
 }
 
 void Engine::save(std::string model_path, std::string optimizer_path, Callback<std::monostate> callback) {
   submit(std::move(callback), [this, model_path = std::move(model_path), optimizer_path = std::move(optimizer_path)] {
+    const ProfileScope scope(*device_, "save");
     save_parameters(vlm_->parameters(), model_path);
     if (!optimizer_path.empty()) save_optimizer(vlm_->parameters(), optimizer_path);
     return std::monostate{};
@@ -153,11 +159,27 @@ void Engine::save(std::string model_path, std::string optimizer_path, Callback<s
 
 void Engine::load(std::string model_path, std::string optimizer_path, Callback<std::monostate> callback) {
   submit(std::move(callback), [this, model_path = std::move(model_path), optimizer_path = std::move(optimizer_path)] {
+    const ProfileScope scope(*device_, "load");
     load_parameters(vlm_->parameters(), model_path);
     // Before anything else can fail: tapes and gradients belong to the old weights.
     learner_->reset();
     if (!optimizer_path.empty()) load_optimizer(vlm_->parameters(), optimizer_path);
     return std::monostate{};
+  });
+}
+
+void Engine::start_profile(Callback<std::monostate> callback) {
+  submit(std::move(callback), [this] {
+    require(!device_->profiling(), "profile: another profile of this engine is being taken; wait for its end");
+    device_->start_profile();
+    return std::monostate{};
+  });
+}
+
+void Engine::stop_profile(Callback<Profile> callback) {
+  submit(std::move(callback), [this] {
+    require(device_->profiling(), "profile: no profile of this engine is being taken");
+    return device_->stop_profile();
   });
 }
 

@@ -71,6 +71,10 @@ class Engine {
   /** @param optimizer_path  empty: the optimizer state is not written */
   void save(std::string model_path, std::string optimizer_path, Callback<std::monostate> callback);
   void load(std::string model_path, std::string optimizer_path, Callback<std::monostate> callback);
+  /** Records every op and every call that comes behind this one; rejects with invalid_argument if that is so already. */
+  void start_profile(Callback<std::monostate> callback);
+  /** Ends the recording and resolves with it; rejects with invalid_argument if there is none. */
+  void stop_profile(Callback<Profile> callback);
 
   const ModelSpec& spec() const { return vlm_->spec(); }
   Isa isa() const { return device_->isa(); }

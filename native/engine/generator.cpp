@@ -14,6 +14,7 @@ constexpr size_t max_prefill_rows = 4096;
 }  // namespace
 
 void Generator::advance() {
+  const ProfileScope scope(device_, "generate");
   drop_cancelled();
   const size_t decoding = active_.size();
   admit();
@@ -102,6 +103,7 @@ std::shared_ptr<const Generator::Prefix> Generator::find_prefix(const Prompt& pr
 }
 
 void Generator::prefill(const std::vector<std::shared_ptr<Prefix>>& prefixes) {
+  const ProfileScope scope(device_, "prefill");
   std::vector<Sequence> sequences;
   for (const auto& prefix : prefixes) sequences.push_back({prefix->prompt, {}});
   const Packing packing = pack(sequences, vlm_.spec());
@@ -139,6 +141,7 @@ void Generator::prefill(const std::vector<std::shared_ptr<Prefix>>& prefixes) {
 }
 
 Tensor Generator::decode(size_t count) {
+  const ProfileScope scope(device_, "decode");
   std::vector<int32_t> ids, positions, lengths, slots;
   std::vector<float*> row_pages;
   size_t max_pages = 0;
@@ -165,6 +168,7 @@ Tensor Generator::decode(size_t count) {
 }
 
 void Generator::sample(const Tensor& hidden) {
+  const ProfileScope scope(device_, "sample");
   Tape tape(device_, Tape::Mode::inference);
   const Tensor logits = vlm_.decoder().logits(tape, hidden);
   const size_t count = active_.size();

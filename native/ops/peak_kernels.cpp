@@ -31,14 +31,14 @@ float run_fp32(int64_t rounds) {
   return sum_chains(chain);
 }
 
-#if defined(SIGHTLINE_AVX512)
-SIGHTLINE_BF16_TARGET float run_bf16(int64_t rounds) {
+#if defined(SIGHTLINE_AVX512_BF16)
+float run_bf16(int64_t rounds) {
   Vec chain[chains];
   start_chains(chain);
-  const IntVec ones = IntVec{} + 0x3f803f80;  // pairs of 1.0 in bf16
+  const Vec ones = interleaved_pairs(broadcast(1.0f), broadcast(1.0f));
   for (int64_t round = 0; round < rounds; ++round) {
 #pragma GCC unroll 12
-    for (int i = 0; i < chains; ++i) chain[i] = add_bf16_dot_products(chain[i], ones, ones);
+    for (int i = 0; i < chains; ++i) chain[i] = add_pair_products(ones, ones, chain[i]);
   }
   return sum_chains(chain);
 }
@@ -62,7 +62,7 @@ constexpr int64_t flops_per_round = chains * lanes * 2;
 const PeakKernels peak_kernels{
     .fp32 = run_fp32,
     .fp32_flops_per_round = flops_per_round,
-#if defined(SIGHTLINE_AVX512)
+#if defined(SIGHTLINE_AVX512_BF16)
     .bf16 = run_bf16,
     .bf16_flops_per_round = 2 * flops_per_round,  // each lane takes a pair
 #else

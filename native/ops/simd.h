@@ -101,16 +101,6 @@ inline Vec fma(Vec a, Vec b, Vec c) {
 #endif
 }
 
-#if defined(SIGHTLINE_AVX512)
-/** On functions that use bf16 instructions, which `has_bf16_dot_products` must allow: not all CPUs with AVX-512 have them. */
-#define SIGHTLINE_BF16_TARGET __attribute__((target("avx512bf16")))
-
-/** sum[i] + a[2 i] * b[2 i] + a[2 i + 1] * b[2 i + 1] of pairs of bf16 numbers, each lane the even one in its low half. */
-SIGHTLINE_BF16_TARGET inline Vec add_bf16_dot_products(Vec sum, IntVec a, IntVec b) {
-  return (Vec)_mm512_dpbf16_ps((__m512)sum, (__m512bh)a, (__m512bh)b);
-}
-#endif
-
 inline Vec sqrt(Vec v) {
 #if defined(SIGHTLINE_AVX512)
   // Not _mm512_sqrt_ps, whose header makes GCC warn of an uninitialised value.

@@ -1,9 +1,10 @@
 /** `sightline eval`: a checkpoint on the held-out panel. */
-import { type Command, InvalidArgumentError, Option } from "commander";
+import { type Command, Option } from "commander";
 import type { Precision } from "../native/types.js";
 import { evaluateGreedy, evaluateReferences, evaluateSampled } from "../train/panels.js";
 import { findTask, taskNames } from "../train/tasks.js";
 import type { CliContext } from "./context.js";
+import { integer, positive } from "./options.js";
 import { formatScores } from "./score-table.js";
 
 interface EvalFlags {
@@ -82,22 +83,4 @@ async function evaluateCheckpoint(
   } finally {
     policy.dispose();
   }
-}
-
-function integer(minimum: number, maximum = Number.MAX_SAFE_INTEGER): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    if (text.trim() === "" || !Number.isInteger(value) || value < minimum || value > maximum) {
-      throw new InvalidArgumentError(
-        `expected an integer >= ${minimum}${maximum < Number.MAX_SAFE_INTEGER ? ` and <= ${maximum}` : ""}`,
-      );
-    }
-    return value;
-  };
-}
-
-function positive(text: string): number {
-  const value = Number(text);
-  if (!(value > 0) || !Number.isFinite(value)) throw new InvalidArgumentError("expected a number > 0");
-  return value;
 }

@@ -15,6 +15,7 @@ import { findTask } from "../train/tasks.js";
 import { train } from "../train/train.js";
 import type { CliContext } from "./context.js";
 import { INTERRUPTED_EXIT_CODE, interruptible } from "./interrupt.js";
+import { collect } from "./options.js";
 import { formatScores } from "./score-table.js";
 
 interface RunFlags {
@@ -149,8 +150,4 @@ function settingsHelp(algorithm: AlgorithmName): string {
   });
   const head = "Settings (--set, or in a file; --dry-run shows what a preset makes of them):";
   return `\n${head}\n${lines.join("\n")}`;
-}
-
-function collect(value: string, earlier: readonly string[]): string[] {
-  return [...earlier, value];
 }

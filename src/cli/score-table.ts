@@ -1,4 +1,5 @@
 import type { Score } from "../train/evaluate.js";
+import { formatTable } from "./table.js";
 
 const HEAD = ["", "success", "95 % interval", "return", "optimal actions", "reads image", "no action named"];
 
@@ -7,12 +8,7 @@ export function formatScores(scores: Readonly<Record<string, Score | null>>): st
   const rows = Object.entries(scores).flatMap(([name, score]) =>
     score === null ? [] : [[name, ...cells(score)]],
   );
-  const widths = HEAD.map((_, column) => Math.max(...[HEAD, ...rows].map((row) => row[column]!.length)));
-  return [HEAD, ...rows]
-    .map(([name, ...values]) =>
-      [name!.padEnd(widths[0]!), ...values.map((value, i) => value.padStart(widths[i + 1]!))].join("  "),
-    )
-    .join("\n");
+  return formatTable([HEAD, ...rows]);
 }
 
 function cells(score: Score): string[] {

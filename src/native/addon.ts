@@ -15,6 +15,7 @@ import type {
   ParameterInfo,
   PeakOptions,
   Peaks,
+  Profile,
   SaveTarget,
   Sequence,
   StepResult,
@@ -39,6 +40,9 @@ export interface NativeEngine {
   step(step: OptimizerStep): Promise<StepResult>;
   save(target: SaveTarget): Promise<void>;
   load(source: LoadSource): Promise<void>;
+  /** Rejects with INVALID_ARGUMENT while a profile is being taken. */
+  startProfile(): Promise<void>;
+  stopProfile(): Promise<Profile>;
   memory(): MemoryUse;
   parameters(): ParameterInfo[];
   dispose(): void;

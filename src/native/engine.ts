@@ -12,6 +12,7 @@ import type {
   OptimizerStep,
   OutputGradient,
   ParameterInfo,
+  Profile,
   SaveTarget,
   Sequence,
   StepResult,
@@ -125,6 +126,28 @@ export class Engine {
    */
   load(source: LoadSource): Promise<void> {
     return typed(() => this.#native.load(source));
+  }
+
+  /**
+   * Records every op and every call of the engine while `work` is done. Results do not change; each op takes some
+   * hundred nanoseconds longer, and the profile up to 50 MB. Engines that are not being profiled lose nothing.
+   *
+   * @param work calls the engine and awaits its results; what is still running at its end is waited for and recorded
+   * @returns what `work` resolved with, and the profile
+   * @throws SightlineError INVALID_ARGUMENT while another profile of this engine is being taken, DISPOSED; whatever `work`
+   *   throws, and then the profile is lost
+   */
+  async profile<Result>(work: () => Promise<Result>): Promise<{ result: Result; profile: Profile }> {
+    await typed(() => this.#native.startProfile());
+    let result: Result;
+    try {
+      result = await work();
+    } catch (error) {
+      // The engine may be disposed, which ended the profile too.
+      await typed(() => this.#native.stopProfile()).catch(() => {});
+      throw error;
+    }
+    return { result, profile: await typed(() => this.#native.stopProfile()) };
   }
 
   /** Bytes that the engine holds and has held, by purpose. @throws SightlineError DISPOSED */

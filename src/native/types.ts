@@ -240,10 +240,71 @@ export type PeakOptions = Pick<EngineOptions, "threads" | "cpu">;
 
 /** The most that a number of threads of this machine do on one instruction-set path, as measured. */
 export interface Peaks {
+  readonly threads: number;
+  readonly cpu: CpuPath;
   /** 10^9 floating-point operations per second in fp32, a multiply-add counted as two. */
   readonly fp32GflopsPerSecond: number;
-  /** The same for products of bf16 numbers summed in fp32; null where the path or the CPU has no such instruction. */
+  /** The same for products of bf16 numbers summed in fp32; null where the path has no such instruction. */
   readonly bf16GflopsPerSecond: number | null;
   /** 10^9 bytes per second read from main memory. Operands that are still in a cache arrive faster. */
   readonly readGigabytesPerSecond: number;
+}
+
+/** All calls of one op from within one engine call. */
+export interface OpTotals {
+  /** Name in `native/ops/op_list.h`. */
+  readonly op: string;
+  /** Name of the engine call. */
+  readonly call: string;
+  readonly calls: number;
+  readonly milliseconds: number;
+  /** What the op's formula takes in fp32, by the counts of `native/ops/op_work.cpp`; a multiply-add counts as two. */
+  readonly flops: number;
+  /** The same in products of bf16 numbers. */
+  readonly bf16Flops: number;
+  /** What must move if every operand is read once and every result written once. */
+  readonly bytes: number;
+}
+
+/**
+ * One of the engine's calls: `forward`, `backward`, `step`, `save`, `load`; `generate` is one step for all requests in
+ * flight, within which it may `prefill`, `decode` and `sample`.
+ */
+export interface CallTotals {
+  readonly call: string;
+  readonly calls: number;
+  readonly milliseconds: number;
+  /** Of these, in calls within it. */
+  readonly nestedMilliseconds: number;
+}
+
+/** E calls of ops and of the engine, in the order in which they began; what encloses others comes before them. */
+export interface ProfileEvents {
+  /** (E) index into `Profile.names`. */
+  readonly kinds: Int32Array;
+  /** (E) milliseconds since the profile began. */
+  readonly startsMs: Float64Array;
+  readonly endsMs: Float64Array;
+  /** (E) as in `OpTotals`; zero for calls of the engine. */
+  readonly flops: Float64Array;
+  readonly bf16Flops: Float64Array;
+  readonly bytes: Float64Array;
+  /** (E, 4) the sizes that a call of an op is known by, as `native/ops/op_work.h` lists them; -1 where it has fewer. */
+  readonly shapes: Float64Array;
+}
+
+/** What an engine did for some time. */
+export interface Profile {
+  readonly milliseconds: number;
+  /** Of these, in the engine's calls; in the others it waited. */
+  readonly busyMilliseconds: number;
+  /** Exact, however many calls there were. */
+  readonly ops: readonly OpTotals[];
+  readonly calls: readonly CallTotals[];
+  /** What `ProfileEvents.kinds` stands for: `opCount` ops, then calls of the engine. */
+  readonly names: readonly string[];
+  readonly opCount: number;
+  /** The first 262 144 events. */
+  readonly events: ProfileEvents;
+  readonly eventsLeftOut: number;
 }

@@ -20,6 +20,7 @@ import type {
   OptimizerStep,
   OutputGradient,
   ParameterInfo,
+  Profile,
   Prompt,
   SaveTarget,
   Sequence,
@@ -141,6 +142,11 @@ export class VlmPolicy implements Policy {
     const model = await requireWeights(folder);
     const optimizer = await findOptimizerState(folder);
     await this.load({ model, ...(optimizer !== undefined && { optimizer }) });
+  }
+
+  /** Records what the engine does while `work` is done; see `Engine.profile`. */
+  profile<Result>(work: () => Promise<Result>): Promise<{ result: Result; profile: Profile }> {
+    return this.#engine.profile(work);
   }
 
   parameters(): ParameterInfo[] {

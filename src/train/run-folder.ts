@@ -152,6 +152,19 @@ export function freeRunFolder(base: string): string {
   return path;
 }
 
+/**
+ * Makes a folder for results where there is none.
+ *
+ * @throws RunFolderError if it cannot be made
+ */
+export function makeFolder(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true });
+  } catch (error) {
+    throw unwritable(path, error);
+  }
+}
+
 function unwritable(path: string, cause: unknown): RunFolderError {
   return new RunFolderError(
     "RUN_FOLDER_UNWRITABLE",

@@ -2,9 +2,17 @@
 import type { Environment } from "../../envs/env.js";
 import { type PpoState, ppo } from "../algorithms/ppo.js";
 import { type SftState, sft } from "../algorithms/sft.js";
+import type { Policy } from "../policy/policy.js";
 import type { PpoRunConfig, RunConfig, SftRunConfig } from "./config.js";
 import { ConfigError } from "./config-error.js";
-import { type Algorithm, type RunOptions, type RunOutcome, type RunSettings, run } from "./run.js";
+import {
+  type Algorithm,
+  type AlgorithmUpdate,
+  type RunOptions,
+  type RunOutcome,
+  type RunSettings,
+  run,
+} from "./run.js";
 import type { Task } from "./tasks.js";
 
 export interface TrainOptions extends Pick<RunOptions<unknown>, "folder" | "policy" | "progress" | "signal"> {
@@ -19,33 +27,71 @@ export interface TrainOptions extends Pick<RunOptions<unknown>, "folder" | "poli
  * @throws ConfigError for supervised fine-tuning on a task without an expert, and what `run` throws
  */
 export async function train({ config, task, ...options }: TrainOptions): Promise<RunOutcome> {
-  const environments: Environment[] = [];
-  const makeEnvironment = (): Environment => {
-    const environment = task.makeEnvironment();
-    environments.push(environment);
-    return environment;
-  };
+  const training = new TrainingEnvironments(task);
   const shared = { ...options, makeEnvironment: () => task.makeEnvironment() };
   try {
     return config.algorithm === "ppo"
       ? await run({
           ...shared,
           settings: ppoSettings(config),
-          algorithm: ppoAlgorithm(config, options.policy, makeEnvironment),
+          algorithm: ppoAlgorithm(config, options.policy, training.make),
         })
       : await run({
           ...shared,
           settings: sftSettings(config),
-          algorithm: sftAlgorithm(config, options.policy, makeEnvironment, task),
+          algorithm: sftAlgorithm(config, options.policy, training.make, task),
         });
   } finally {
-    for (const environment of environments) environment.close?.();
+    training.close();
+  }
+}
+
+/**
+ * The configured algorithm alone, from its beginning: trains the policy, one yield per update, and leaves nothing behind.
+ *
+ * @throws ConfigError for supervised fine-tuning on a task without an expert, and what the algorithm throws
+ */
+export async function* trainingUpdates({
+  config,
+  task,
+  policy,
+}: Pick<TrainOptions, "config" | "task"> & { readonly policy: Policy }): AsyncGenerator<
+  AlgorithmUpdate<unknown>,
+  void
+> {
+  const training = new TrainingEnvironments(task);
+  try {
+    yield* config.algorithm === "ppo"
+      ? ppoAlgorithm(config, policy, training.make)(undefined, undefined)
+      : sftAlgorithm(config, policy, training.make, task)(undefined, undefined);
+  } finally {
+    training.close();
+  }
+}
+
+/** The environments that an algorithm plays, to be closed when it ends. */
+class TrainingEnvironments {
+  readonly #task: Task;
+  readonly #made: Environment[] = [];
+
+  constructor(task: Task) {
+    this.#task = task;
+  }
+
+  readonly make = (): Environment => {
+    const environment = this.#task.makeEnvironment();
+    this.#made.push(environment);
+    return environment;
+  };
+
+  close(): void {
+    for (const environment of this.#made) environment.close?.();
   }
 }
 
 function ppoAlgorithm(
   { ppo: config, seed, environments }: PpoRunConfig,
-  policy: TrainOptions["policy"],
+  policy: Policy,
   makeEnvironment: () => Environment,
 ): Algorithm<PpoState> {
   return (resume, signal) =>
@@ -61,7 +107,7 @@ function ppoAlgorithm(
 
 function sftAlgorithm(
   { sft: config, seed }: SftRunConfig,
-  policy: TrainOptions["policy"],
+  policy: Policy,
   makeEnvironment: () => Environment,
   { name, expert }: Task,
 ): Algorithm<SftState> {

@@ -81,6 +81,7 @@ describe("sightline", () => {
       "train [options] [config]",
       "sft [options] [config]",
       "eval [options] <checkpoint>",
+      "profile [options] <config>",
       "doctor",
       "help [command]",
     ]);
@@ -97,6 +98,13 @@ describe("sightline", () => {
       "--threads <n>",
       "--precision <type>",
       "--json",
+      "-h, --help",
+    ]);
+    expect(await flags("profile")).toEqual([
+      "config",
+      "--updates <n>",
+      "--out <dir>",
+      "--set <key=value>",
       "-h, --help",
     ]);
     expect(await flags("doctor")).toEqual(["-h, --help"]);
@@ -118,6 +126,9 @@ describe("sightline", () => {
     [["train", "number-line", "extra"], "too many arguments"],
     [["train", "number-line", "--resume", "x"], "--resume takes everything from the run folder"],
     [["train", "--resume", "x", "--set", "seed=1"], "--resume takes everything from the run folder"],
+    [["profile"], "missing required argument 'config'"],
+    [["profile", "number-line", "--updates", "0"], "expected an integer >= 1"],
+    [["profile", "numberline"], "did you mean number-line?"],
     [["eval"], "missing required argument 'checkpoint'"],
     [["eval", "x", "--episodes", "many"], "expected an integer >= 1"],
     [["eval", "x", "--seed", "4294967296"], "expected an integer >= 0 and <= 4294967295"],

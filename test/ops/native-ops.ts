@@ -16,8 +16,18 @@ export type OpArgument =
 /** An op's arguments, named as the fields of its struct in `native/ops/<op>.h`. */
 export type OpArguments = Record<string, OpArgument>;
 
+/** `OpWork` of `native/ops/op_work.h`. */
+export interface OpWork {
+  flops: number;
+  bf16Flops: number;
+  bytes: number;
+  /** As many sizes as the op's calls are known by. */
+  shape: number[];
+}
+
 const addon = loadTestingAddon<{
   runOp(isa: string, threads: number, name: string, args: OpArguments): void;
+  opWork(name: string, args: OpArguments): OpWork;
   opNames(): string[];
   availableIsas(): string[];
   packedSize(isa: string, precision: Precision, k: number, n: number): number;
@@ -32,6 +42,9 @@ export interface Backend {
   /** 32-bit words of a packed (k, n) matrix. */
   packedSize(precision: Precision, k: number, n: number): number;
 }
+
+/** What a call with these arguments has to do. */
+export const opWork = addon.opWork;
 
 export const opNames: readonly string[] = addon.opNames();
 

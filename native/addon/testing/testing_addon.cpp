@@ -63,6 +63,29 @@ Napi::Value time_op(const Napi::CallbackInfo& info) {
   });
 }
 
+/** opWork(name: string, args: object): { flops, bf16Flops, bytes: number, shape: number[] } */
+Napi::Value op_work(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guard(env, [&]() -> Napi::Value {
+    const std::string name = info[0].As<Napi::String>();
+    OpArguments arguments(name, info[1].As<Napi::Object>());
+    OpWork work;
+#define SIGHTLINE_COUNT(op, Args) \
+  if (name == #op) work = work_of(arguments.read<Args>());
+    SIGHTLINE_OPS(SIGHTLINE_COUNT)
+#undef SIGHTLINE_COUNT
+    Napi::Array shape = Napi::Array::New(env);
+    for (const int64_t size : work.shape)
+      if (size != OpWork::no_dimension) shape.Set(shape.Length(), static_cast<double>(size));
+    Napi::Object object = Napi::Object::New(env);
+    object.Set("flops", static_cast<double>(work.flops));
+    object.Set("bf16Flops", static_cast<double>(work.bf16_flops));
+    object.Set("bytes", static_cast<double>(work.bytes));
+    object.Set("shape", shape);
+    return object;
+  });
+}
+
 /** opNames(): string[] */
 Napi::Value op_names(const Napi::CallbackInfo& info) {
 #define SIGHTLINE_NAME(op, Args) #op,
@@ -98,6 +121,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(new Devices);
   exports.Set("runOp", Napi::Function::New(env, run_op));
   exports.Set("timeOp", Napi::Function::New(env, time_op));
+  exports.Set("opWork", Napi::Function::New(env, op_work));
   exports.Set("opNames", Napi::Function::New(env, op_names));
   exports.Set("availableIsas", Napi::Function::New(env, isa_names));
   exports.Set("packedSize", Napi::Function::New(env, packed_size));

@@ -1,0 +1,252 @@
+import { describe, expect, test } from "vitest";
+import { type OpArguments, opWork } from "./native-ops.js";
+
+const floats = new Float32Array(1);
+
+describe("a matrix product", () => {
+  const product: OpArguments = {
+    a: floats,
+    a_row_stride: 5,
+    a_column_stride: 1,
+    b: floats,
+    b_row_stride: 4,
+    b_column_stride: 1,
+    packed_b: null,
+    c: floats,
+    c_row_stride: 4,
+    bias: null,
+    addend: null,
+    addend_row_stride: 0,
+    m: 3,
+    n: 4,
+    k: 5,
+    alpha: 1,
+    accumulate: false,
+    precision: "fp32",
+  };
+
+  test("takes 2 M N K FLOPs and moves each matrix once", () => {
+    expect(opWork("matmul", product)).toEqual({
+      flops: 120,
+      bf16Flops: 0,
+      bytes: 4 * (15 + 20 + 12),
+      shape: [3, 4, 5],
+    });
+  });
+
+  test("reads the result that it adds to, the bias and the addend", () => {
+    expect(opWork("matmul", { ...product, accumulate: true }).bytes).toBe(4 * (15 + 20 + 12 + 12));
+    expect(opWork("matmul", { ...product, bias: floats, addend: floats }).bytes).toBe(
+      4 * (15 + 20 + 12 + 4 + 12),
+    );
+  });
+
+  test("of bf16 numbers has its own peak, and packed operands of half the size", () => {
+    expect(opWork("matmul", { ...product, precision: "bf16" })).toEqual({
+      flops: 0,
+      bf16Flops: 120,
+      bytes: 4 * (15 + 20 + 12),
+      shape: [3, 4, 5],
+    });
+    const packed: OpArguments = { ...product, b: null, packed_b: floats };
+    expect(opWork("matmul", packed).bytes).toBe(4 * (15 + 20 + 12));
+    expect(opWork("matmul", { ...packed, precision: "bf16" }).bytes).toBe(4 * (15 + 10 + 12));
+    const pack = { b: floats, b_row_stride: 4, b_column_stride: 1, packed: floats, k: 5, n: 4 };
+    expect(opWork("pack_matrix", { ...pack, precision: "bf16" }).bytes).toBe(4 * (20 + 10));
+  });
+
+  test("fused with the log-softmax counts as a product, and three of them backwards", () => {
+    const shape = { rows: 6, columns: 8, vocabulary: 10, inverse_temperature: 1, precision: "fp32" };
+    const forward = {
+      ...shape,
+      x: floats,
+      packed_weight: floats,
+      targets: new Int32Array(1),
+      log_probs: floats,
+      entropies: null,
+    };
+    expect(opWork("linear_log_prob", forward)).toEqual({
+      flops: 960,
+      bf16Flops: 0,
+      bytes: 4 * (48 + 80 + 6 + 6),
+      shape: [6, 10, 8],
+    });
+    expect(opWork("linear_log_prob", { ...forward, entropies: floats }).bytes).toBe(4 * (48 + 80 + 3 * 6));
+    const backward = {
+      ...shape,
+      dlog_probs: floats,
+      dentropies: null,
+      x: floats,
+      packed_weight: floats,
+      packed_transposed: floats,
+      targets: new Int32Array(1),
+      dx: floats,
+      dweight: floats,
+    };
+    // x, dx; the weight in both layouts, its gradient read and written; targets and dlog_probs.
+    expect(opWork("linear_log_prob_backward", backward)).toMatchObject({
+      flops: 3 * 960,
+      bytes: 4 * (2 * 48 + 4 * 80 + 2 * 6),
+    });
+    expect(opWork("linear_log_prob_backward", { ...backward, dweight: null })).toMatchObject({
+      flops: 2 * 960,
+      bytes: 4 * (2 * 48 + 2 * 80 + 2 * 6),
+    });
+  });
+
+  test("over the patches of images counts the patches", () => {
+    const args = {
+      pixels: floats,
+      weight: floats,
+      bias: floats,
+      position: floats,
+      y: floats,
+      images: 2,
+      channels: 3,
+      size: 8,
+      patch_size: 4,
+      columns: 5,
+      precision: "fp32",
+    };
+    // 8 patches of 48 pixels; 4 positions.
+    expect(opWork("patch_embed", args)).toEqual({
+      flops: 2 * 8 * 48 * 5,
+      bf16Flops: 0,
+      bytes: 4 * (2 * 3 * 64 + 5 * 48 + 5 + 4 * 5 + 8 * 5),
+      shape: [8, 5, 48],
+    });
+  });
+});
+
+describe("attention", () => {
+  // Rows 0..3; rows 4..6, which continue them; rows 7..8 on their own.
+  const segments = Int32Array.of(0, 4, -1, 4, 3, 0, 7, 2, -1);
+  const shape = { segment_count: 3, heads: 4, kv_heads: 2, head_size: 8, scale: 1 };
+  const forward = { ...shape, qkv: floats, segments, out: floats, log_sum_exp: floats };
+  const backward = {
+    ...shape,
+    dout: floats,
+    qkv: floats,
+    out: floats,
+    log_sum_exp: floats,
+    segments,
+    dqkv: floats,
+  };
+
+  test("counts the keys that each row sees, those of its prefix included", () => {
+    const pairs = 1 + 2 + 3 + 4 + (5 + 6 + 7) + (1 + 2);
+    const [rows, q, qkv, heads] = [9, 32, 64, 4];
+    expect(opWork("attention", { ...forward, causal: true })).toEqual({
+      flops: 4 * 8 * heads * pairs,
+      bf16Flops: 0,
+      bytes: 4 * rows * (qkv + q + heads),
+      shape: [9, 4, 8],
+    });
+    expect(opWork("attention_backward", { ...backward, causal: true })).toEqual({
+      flops: 10 * 8 * heads * pairs,
+      bf16Flops: 0,
+      bytes: 4 * rows * (2 * qkv + 2 * q + heads),
+      shape: [9, 4, 8],
+    });
+  });
+
+  test("counts all rows of the segment where it looks both ways", () => {
+    const alone = {
+      ...forward,
+      segments: Int32Array.of(0, 4, -1, 4, 3, -1),
+      segment_count: 2,
+      causal: false,
+    };
+    expect(opWork("attention", alone).flops).toBe(4 * 8 * 4 * (16 + 9));
+  });
+
+  test("of new tokens reads the keys and values of each sequence once", () => {
+    const args = {
+      qkv: floats,
+      pages: [],
+      lengths: Int32Array.of(70, 5, 64),
+      out: floats,
+      rows: 3,
+      max_pages: 2,
+      layer_offset: 0,
+      heads: 4,
+      kv_heads: 2,
+      head_size: 8,
+      scale: 1,
+    };
+    expect(opWork("attention_decode", args)).toEqual({
+      flops: 4 * 32 * 139,
+      bf16Flops: 0,
+      bytes: 4 * (139 * 2 * 16 + 3 * (32 + 32 + 1)),
+      shape: [3, 4, 8],
+    });
+  });
+});
+
+describe("element-wise and row-wise ops", () => {
+  test("count image rows of an embedding as moved, not as computed", () => {
+    const args = {
+      table: floats,
+      features: floats,
+      ids: Int32Array.of(4, -1, -2, 7),
+      y: floats,
+      rows: 4,
+      columns: 6,
+      scale: 2,
+    };
+    expect(opWork("embed", args)).toEqual({
+      flops: 2 * 6,
+      bf16Flops: 0,
+      bytes: 4 * (4 * 6 * 2 + 4),
+      shape: [4, 6],
+    });
+    const backward = {
+      dy: floats,
+      ids: args.ids,
+      dtable: floats,
+      dfeatures: null,
+      rows: 4,
+      columns: 6,
+      scale: 2,
+    };
+    expect(opWork("embed_backward", backward)).toMatchObject({ flops: 24, bytes: 4 * (2 * 6 * 3 + 4) });
+  });
+
+  test("count what frozen parameters save", () => {
+    const args = {
+      dy: floats,
+      x: floats,
+      weight: floats,
+      rstd: floats,
+      dx: floats,
+      dweight: floats,
+      rows: 3,
+      columns: 10,
+    };
+    // dy, x, and dx twice; rstd; the weight, and its gradient twice.
+    expect(opWork("rms_norm_backward", args)).toMatchObject({ flops: 300, bytes: 4 * (4 * 30 + 3 + 30) });
+    expect(opWork("rms_norm_backward", { ...args, dweight: null })).toMatchObject({
+      flops: 240,
+      bytes: 4 * (4 * 30 + 3 + 10),
+    });
+  });
+
+  test("count seven arrays of an optimizer step", () => {
+    const args = {
+      parameter: floats,
+      gradient: floats,
+      first_moment: floats,
+      second_moment: floats,
+      count: 100,
+      learning_rate: 1,
+      beta1: 0.9,
+      beta2: 0.9,
+      epsilon: 1,
+      weight_decay: 0,
+      gradient_scale: 1,
+      bias_correction1: 1,
+      bias_correction2: 1,
+    };
+    expect(opWork("adamw", args)).toEqual({ flops: 1700, bf16Flops: 0, bytes: 2800, shape: [100] });
+  });
+});
