@@ -37,7 +37,11 @@ async function measure(names: readonly string[], options: BenchOptions, say: Say
   const { quick, threads, cpu, only } = options;
   const repeats = options.repeats ?? (quick ? 2 : 5);
   const header = await describeMachine(cpu, threads);
-  const peaks = await measurePeaks({ threads, cpu });
+  const { fp32GflopsPerSecond, bf16GflopsPerSecond, readGigabytesPerSecond } = await measurePeaks({
+    threads,
+    cpu,
+  });
+  const peaks = { fp32GflopsPerSecond, bf16GflopsPerSecond, readGigabytesPerSecond };
   const peers = findPeers(threads, options.peers);
   const folder = await mkdtemp(join(tmpdir(), "sightline-bench-"));
   const context: BenchContext = {
