@@ -1,3 +1,4 @@
+#include <chrono>
 #include <map>
 
 #include "addon/failure.h"
@@ -25,24 +26,40 @@ Napi::Array string_array(Napi::Env env, const Names& names) {
   return array;
 }
 
+/** Calls the op that the first four arguments describe, `calls` times. @returns seconds that the calls took in all */
+double call_op(const Napi::CallbackInfo& info, int64_t calls) {
+  const Isa isa = isa_named(info[0].As<Napi::String>());
+  const int threads = info[1].As<Napi::Number>();
+  const std::string name = info[2].As<Napi::String>();
+  Devices& devices = *info.Env().GetInstanceData<Devices>();
+  Device& device = devices.try_emplace({isa, threads}, isa, threads, size_t{0}).first->second;
+  OpArguments arguments(name, info[3].As<Napi::Object>());
+  const auto timed = [&](auto op, const auto& args) {
+    const auto start = std::chrono::steady_clock::now();
+    for (int64_t call = 0; call < calls; ++call) op(device.context(), args);
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  };
+#define SIGHTLINE_CALL(op, Args) \
+  if (name == #op) return timed(device.ops().op, arguments.read<Args>());
+  SIGHTLINE_OPS(SIGHTLINE_CALL)
+#undef SIGHTLINE_CALL
+  fail(ErrorCode::invalid_argument, "name: there is no op \"", name, "\"");
+}
+
 /** runOp(isa: string, threads: number, name: string, args: object): void */
 Napi::Value run_op(const Napi::CallbackInfo& info) {
-  const Napi::Env env = info.Env();
-  return guard(env, [&] {
-    const Isa isa = isa_named(info[0].As<Napi::String>());
-    const int threads = info[1].As<Napi::Number>();
-    const std::string name = info[2].As<Napi::String>();
-    Devices& devices = *env.GetInstanceData<Devices>();
-    Device& device = devices.try_emplace({isa, threads}, isa, threads, size_t{0}).first->second;
-    OpArguments arguments(name, info[3].As<Napi::Object>());
-#define SIGHTLINE_RUN(op, Args)                                       \
-  if (name == #op) {                                                  \
-    device.ops().op(device.context(), arguments.read<Args>());        \
-    return env.Undefined();                                           \
-  }
-    SIGHTLINE_OPS(SIGHTLINE_RUN)
-#undef SIGHTLINE_RUN
-    fail(ErrorCode::invalid_argument, "name: there is no op \"", name, "\"");
+  return guard(info.Env(), [&] {
+    call_op(info, 1);
+    return info.Env().Undefined();
+  });
+}
+
+/** timeOp(isa: string, threads: number, name: string, args: object, calls: number): mean seconds of one call, calls >= 1 */
+Napi::Value time_op(const Napi::CallbackInfo& info) {
+  return guard(info.Env(), [&] {
+    const int64_t calls = info[4].As<Napi::Number>();
+    require(calls >= 1, "calls: expected an integer >= 1, received ", calls);
+    return Napi::Number::New(info.Env(), call_op(info, calls) / static_cast<double>(calls));
   });
 }
 
@@ -103,6 +120,7 @@ Napi::Value page_layer_size_of(const Napi::CallbackInfo& info) {
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(new Devices);
   exports.Set("runOp", Napi::Function::New(env, run_op));
+  exports.Set("timeOp", Napi::Function::New(env, time_op));
   exports.Set("opWork", Napi::Function::New(env, op_work));
   exports.Set("opNames", Napi::Function::New(env, op_names));
   exports.Set("availableIsas", Napi::Function::New(env, isa_names));
