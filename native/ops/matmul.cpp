@@ -63,7 +63,7 @@ void multiply_rows(const MatmulArgs& m, const float* packed_b, int64_t first_row
       const float* panel = packed_b + (first_column + j) / panel_width * panel_stride + words_of<P>(k) * panel_width;
       for (int64_t i = 0; i < rows; i += tile_rows)
         multiply_row_major<typename Packed<P>::Words>(min(tile_rows, rows - i), packed_a + i / tile_rows * row_tile_size, panel,
-                                                      panel_stride, words_of<P>(depth), min(step, columns - j),
+                                                      i + tile_rows >= rows, panel_stride, words_of<P>(depth), min(step, columns - j),
                                                       epilogue_at(m, first_row + i, first_column + j, k == 0));
     }
   }
@@ -165,7 +165,8 @@ void multiply_by_columns(ExecutionContext& context, const MatmulArgs& args) {
         for (int64_t tile = tiles * tile_task / tile_tasks; tile < tiles * (tile_task + 1) / tile_tasks; ++tile) {
           const int64_t row = tile * tile_rows, column = panel * panel_width;
           multiply_tile<typename Packed<P>::Words, DepthMajorTile, tile_rows, 1>(
-              packed_a + tile * tile_size, packed_b + panel * panel_stride, panel_stride, words, min(tile_rows, args.m - row),
+              packed_a + tile * tile_size, packed_b + panel * panel_stride, packed_b + (panel + 1) * panel_stride, panel_stride,
+              words, min(tile_rows, args.m - row),
               min(panel_width, args.n - column), epilogue_at(args, row, column, k == 0));
         }
     });

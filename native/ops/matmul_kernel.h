@@ -70,12 +70,14 @@ inline void store_vector(const Epilogue& e, int64_t row, int64_t column, Vec sum
  * Rows x (Panels * panel_width) of C. Several panels at once keep enough independent sums in flight when there are few rows.
  *
  * @param panel_stride  words between neighbouring panels of B
+ * @param next          where the panels begin that are read after these: fetched meanwhile, for their first use would wait for
+ *                      memory at every line
  * @param depth         words along the depth, at most depth_block
  * @param rows, columns how much of the tile exists; the sums of the rest are dropped
  */
 template <class Words, class Tile, int Rows, int Panels>
-void multiply_tile(const float* a, const float* b, int64_t panel_stride, int64_t depth, int64_t rows, int64_t columns,
-                   const Epilogue& e) {
+void multiply_tile(const float* a, const float* b, const float* next, int64_t panel_stride, int64_t depth, int64_t rows,
+                   int64_t columns, const Epilogue& e) {
   constexpr int vectors = Panels * panel_vectors;
   Vec sums[Rows][vectors];
 #pragma GCC unroll 16
@@ -91,8 +93,12 @@ void multiply_tile(const float* a, const float* b, int64_t panel_stride, int64_t
   for (int64_t p = 0; p < depth; ++p) {
     Vec row[vectors];
 #pragma GCC unroll 8
-    for (int j = 0; j < vectors; ++j)
-      row[j] = load(b + (j / panel_vectors) * panel_stride + p * panel_width + (j % panel_vectors) * lanes);
+    for (int j = 0; j < vectors; ++j) {
+      const int64_t at = (j / panel_vectors) * panel_stride + p * panel_width + (j % panel_vectors) * lanes;
+      row[j] = load(b + at);
+      // Once per cache line; with four panels at once the processor's own prefetching keeps up.
+      if (Panels < 4 && j * lanes % 16 == 0) __builtin_prefetch(next + at, 0, 2);
+    }
 #pragma GCC unroll 16
     for (int i = 0; i < Rows; ++i) {
       const Vec x = broadcast_word(a + i * Tile::row_stride + p * Tile::depth_stride);
@@ -116,8 +122,11 @@ void multiply_tile(const float* a, const float* b, int64_t panel_stride, int64_t
 }
 
 template <class Words, int Rows>
-void multiply_rows_exact(const float* a, const float* b, int64_t panel_stride, int64_t depth, int64_t columns, Epilogue e) {
+void multiply_rows_exact(const float* a, const float* b, bool last_use, int64_t panel_stride, int64_t depth, int64_t columns,
+                         Epilogue e) {
   constexpr int group = Rows == 1 ? 4 : Rows <= 3 ? 2 : 1;
+  // What lies behind the last panel is another thread's.
+  const auto ahead = [&](int panels) { return last_use && columns > panels * panel_width ? panels * panel_stride : 0; };
   const auto advance = [&](int64_t width) {
     e.c += width;
     if (e.bias) e.bias += width;
@@ -125,25 +134,28 @@ void multiply_rows_exact(const float* a, const float* b, int64_t panel_stride, i
     columns -= width;
   };
   while (columns > (group - 1) * panel_width) {
-    multiply_tile<Words, RowMajorTile, Rows, group>(a, b, panel_stride, depth, Rows, columns, e);
+    multiply_tile<Words, RowMajorTile, Rows, group>(a, b, b + ahead(group), panel_stride, depth, Rows, columns, e);
     b += group * panel_stride;
     if (columns <= group * panel_width) return;
     advance(group * panel_width);
   }
   for (; columns > 0; advance(panel_width)) {
-    multiply_tile<Words, RowMajorTile, Rows, 1>(a, b, panel_stride, depth, Rows, columns, e);
+    multiply_tile<Words, RowMajorTile, Rows, 1>(a, b, b + ahead(1), panel_stride, depth, Rows, columns, e);
     b += panel_stride;
     if (columns <= panel_width) return;
   }
 }
 
-/** A row-major tile of A against all panels from `b` on that cover `columns`. */
+/**
+ * A row-major tile of A against all panels from `b` on that cover `columns`.
+ * @param last_use  no other tile reads these panels
+ */
 template <class Words>
-void multiply_row_major(int64_t rows, const float* a, const float* b, int64_t panel_stride, int64_t depth, int64_t columns,
-                        const Epilogue& e) {
+void multiply_row_major(int64_t rows, const float* a, const float* b, bool last_use, int64_t panel_stride, int64_t depth,
+                        int64_t columns, const Epilogue& e) {
   switch (rows) {
 #define SIGHTLINE_ROWS(n) \
-  case n: return multiply_rows_exact<Words, n>(a, b, panel_stride, depth, columns, e);
+  case n: return multiply_rows_exact<Words, n>(a, b, last_use, panel_stride, depth, columns, e);
     SIGHTLINE_ROWS(1)
     SIGHTLINE_ROWS(2)
     SIGHTLINE_ROWS(3)
