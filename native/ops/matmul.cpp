@@ -31,15 +31,24 @@ void with_precision(Precision precision, const Body& body) {
     body.template operator()<Precision::fp32>();
 }
 
+/** Whether C is written once, without being read, and is more than the caches hold until somebody reads it. */
+bool is_streamed(const MatmulArgs& m, int64_t depth_elements) {
+  constexpr int64_t cache_elements = 1 << 20;
+  const auto aligned = [](int64_t address) { return address % (lanes * static_cast<int64_t>(sizeof(float))) == 0; };
+  return m.m * m.n > cache_elements && m.k <= depth_elements && !m.accumulate &&
+         aligned(reinterpret_cast<intptr_t>(m.c)) && aligned(m.c_row_stride * static_cast<int64_t>(sizeof(float)));
+}
+
 /** Where the sums of the tile at (row, column) go; what is added to them is added with the first block along the depth. */
-Epilogue epilogue_at(const MatmulArgs& m, int64_t row, int64_t column, bool first) {
+Epilogue epilogue_at(const MatmulArgs& m, int64_t row, int64_t column, bool first, bool streamed) {
   return {m.c + row * m.c_row_stride + column,
           m.c_row_stride,
           m.bias && first ? m.bias + column : nullptr,
           m.addend && first ? m.addend + row * m.addend_row_stride + column : nullptr,
           m.addend_row_stride,
           m.alpha,
-          m.accumulate || !first};
+          m.accumulate || !first,
+          streamed};
 }
 
 constexpr int64_t row_tile_size = tile_rows * RowMajorTile::row_stride;
@@ -52,6 +61,7 @@ void multiply_rows(const MatmulArgs& m, const float* packed_b, int64_t first_row
   const int64_t columns = min(m.n, last_panel * panel_width) - first_column;
   const int64_t panel_stride = words_of<P>(m.k) * panel_width;
   constexpr int64_t depth_elements = depth_block * elements_per_word(P);
+  const bool streamed = is_streamed(m, depth_elements);
   for (int64_t k = 0; k < m.k; k += depth_elements) {
     const int64_t depth = min(depth_elements, m.k - k);
     for (int64_t i = 0; i < rows; ++i)
@@ -64,9 +74,10 @@ void multiply_rows(const MatmulArgs& m, const float* packed_b, int64_t first_row
       for (int64_t i = 0; i < rows; i += tile_rows)
         multiply_row_major<typename Packed<P>::Words>(min(tile_rows, rows - i), packed_a + i / tile_rows * row_tile_size, panel,
                                                       i + tile_rows >= rows, panel_stride, words_of<P>(depth), min(step, columns - j),
-                                                      epilogue_at(m, first_row + i, first_column + j, k == 0));
+                                                      epilogue_at(m, first_row + i, first_column + j, k == 0, streamed));
     }
   }
+  if (streamed) finish_streaming();
 }
 
 template <Precision P>
@@ -167,7 +178,7 @@ void multiply_by_columns(ExecutionContext& context, const MatmulArgs& args) {
           multiply_tile<typename Packed<P>::Words, DepthMajorTile, tile_rows, 1>(
               packed_a + tile * tile_size, packed_b + panel * panel_stride, packed_b + (panel + 1) * panel_stride, panel_stride,
               words, min(tile_rows, args.m - row),
-              min(panel_width, args.n - column), epilogue_at(args, row, column, k == 0));
+              min(panel_width, args.n - column), epilogue_at(args, row, column, k == 0, false));
         }
     });
   }

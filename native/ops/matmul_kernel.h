@@ -50,6 +50,8 @@ struct Epilogue {
   int64_t addend_row_stride;
   float alpha;
   bool accumulate;
+  /** Whether whole vectors of C go past the caches; their addresses are then aligned. */
+  bool streamed;
 };
 
 template <bool Partial>
@@ -62,6 +64,8 @@ inline void store_vector(const Epilogue& e, int64_t row, int64_t column, Vec sum
   if (e.accumulate) value = value + read(c);
   if (Partial)
     store_partial(c, value, count);
+  else if (e.streamed)
+    stream(c, value);
   else
     store(c, value);
 }
@@ -82,7 +86,7 @@ void multiply_tile(const float* a, const float* b, const float* next, int64_t pa
   Vec sums[Rows][vectors];
 #pragma GCC unroll 16
   for (int i = 0; i < Rows; ++i) {
-    if (Panels == 1 && i < rows) {
+    if (Panels == 1 && i < rows && !e.streamed) {
       // C is not in the nearest cache; by the end of the loop below it will be.
       __builtin_prefetch(e.c + i * e.c_row_stride, 1);
       __builtin_prefetch(e.c + i * e.c_row_stride + panel_width - 1, 1);

@@ -63,6 +63,25 @@ inline void store_partial(float* to, Vec v, int64_t count) {
 #endif
 }
 
+/**
+ * Stores past the caches: for results that are too large to be found there again, this saves reading the memory that they
+ * overwrite. `to` is aligned to the vector; `finish_streaming` comes before another thread may read.
+ */
+inline void stream(float* to, Vec v) {
+#if defined(SIGHTLINE_AVX512)
+  _mm512_stream_ps(to, (__m512)v);
+#elif defined(SIGHTLINE_AVX2)
+  _mm256_stream_ps(to, (__m256)v);
+#else
+  store(to, v);
+#endif
+}
+inline void finish_streaming() {
+#if defined(SIGHTLINE_AVX512) || defined(SIGHTLINE_AVX2)
+  _mm_sfence();
+#endif
+}
+
 /** How many lanes of a vector count: all of them, or the first `count`, where a row ends inside it. */
 struct Whole {};
 struct Part {
