@@ -1,7 +1,11 @@
 import { modelFolder, NumberLine, numberLine, ppo, VlmPolicy } from "sightline";
 
 const seed = 1;
-const policy = await VlmPolicy.load(modelFolder("tiny-vlm"), { seed });
+const policy = await VlmPolicy.load(modelFolder("tiny-vlm"), {
+  seed,
+  precision: "bf16",
+  trainable: { vision: "frozen" },
+});
 
 // 16 copies of the game; each plays 16 steps per update, all at once.
 const environments = Array.from({ length: 16 }, () => new NumberLine());

@@ -35,6 +35,7 @@ function forwardArguments(shape: Shape) {
   return {
     qkv: uniforms(source(4, tokens, heads), rows * rowStride(shape)),
     segments: Int32Array.from(segments),
+    first_queries: null,
     out: unwritten(rows * heads * headSize),
     log_sum_exp: unwritten(rows * heads),
     segment_count: sequences,

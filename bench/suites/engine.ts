@@ -71,10 +71,13 @@ function makePrompts({ spec }: PreparedModel, count: number, ...key: number[]): 
   return Array.from({ length: count }, () => ({ tokens: draw(), images: [] }));
 }
 
+/** The most likely token every time, as greedy decoding, of which the engine would answer equal requests from memory. */
+const mostLikely = { temperature: 1, topK: 1 } as const;
+
 function generate(opened: Engine, prompts: readonly Prompt[], maxNewTokens: number): Promise<Completion[]> {
   return Promise.all(
     prompts.map((prompt) =>
-      opened.generate({ prompt, sampling: { temperature: 0 }, randomKey: [0, 0], maxNewTokens }),
+      opened.generate({ prompt, sampling: mostLikely, randomKey: [0, 0], maxNewTokens }),
     ),
   );
 }

@@ -35,38 +35,39 @@ void Generator::abandon(const Error& error) {
   active_.clear();
   waiting_.clear();
   recent_.clear();
-  for (const Active& a : active) a.job.reject(error);
+  for (const Active& a : active)
+    for (const GenerateJob& job : a.jobs) job.reject(error);
   for (const GenerateJob& job : waiting) job.reject(error);
 }
 
 void Generator::drop_cancelled() {
   const Error aborted(ErrorCode::aborted, "generate: aborted by its signal");
-  const auto drop = [&](auto& list, auto job_of) {
-    std::erase_if(list, [&](const auto& entry) {
-      const GenerateJob& job = job_of(entry);
+  const auto drop = [&](auto& jobs) {
+    std::erase_if(jobs, [&](const GenerateJob& job) {
       const bool cancelled = job.cancelled->load(std::memory_order_relaxed);
       if (cancelled) job.reject(aborted);
       return cancelled;
     });
   };
-  drop(waiting_, [](const GenerateJob& job) -> const GenerateJob& { return job; });
-  drop(active_, [](const Active& active) -> const GenerateJob& { return active.job; });
+  drop(waiting_);
+  for (Active& active : active_) drop(active.jobs);
+  std::erase_if(active_, [](const Active& active) { return active.jobs.empty(); });
 }
 
 void Generator::admit() {
   std::vector<std::shared_ptr<Prefix>> fresh;
   size_t rows = 0;
-  std::vector<std::pair<GenerateJob, std::shared_ptr<const Prefix>>> admitted;
+  std::vector<std::pair<GenerateJob, std::shared_ptr<Prefix>>> admitted;
   while (!waiting_.empty() && static_cast<int64_t>(active_.size() + admitted.size()) < max_batch_) {
     const Prompt& prompt = waiting_.front().request.prompt;
     const uint64_t hash = prompt.hash();
-    std::shared_ptr<const Prefix> prefix = find_prefix(prompt, hash);
+    std::shared_ptr<Prefix> prefix = find_prefix(prompt, hash);
     for (const auto& other : fresh)
       if (!prefix && other->hash == hash && other->prompt == prompt) prefix = other;
     if (!prefix) {
       if (!fresh.empty() && rows + prompt.tokens.size() > max_prefill_rows) break;
       rows += prompt.tokens.size();
-      fresh.push_back(std::make_shared<Prefix>(Prefix{prompt, hash, vlm_.parameters().version(), {}, {}, 0.0f}));
+      fresh.push_back(std::make_shared<Prefix>(Prefix{prompt, hash, vlm_.parameters().version(), {}, {}, 0.0f, {}}));
       prefix = fresh.back();
     }
     admitted.emplace_back(std::move(waiting_.front()), std::move(prefix));
@@ -80,6 +81,7 @@ void Generator::admit() {
       job.resolve(std::move(completion));
       continue;
     }
+    if (share_response(job, *prefix)) continue;
     std::vector<Page> pages = prefix->pages;
     // The response goes on in the page that the prompt ends in, so that page becomes the request's own.
     if (prefix->prompt.tokens.size() % attention_block != 0) {
@@ -87,11 +89,37 @@ void Generator::admit() {
       std::memcpy(copy->data(), pages.back()->data(), copy->bytes());
       pages.back() = copy;
     }
-    active_.push_back({std::move(job), prefix, std::move(pages), std::move(completion), {}});
+    active_.push_back({{}, prefix, std::move(pages), std::move(completion), {}});
+    active_.back().jobs.push_back(std::move(job));
   }
 }
 
-std::shared_ptr<const Generator::Prefix> Generator::find_prefix(const Prompt& prompt, uint64_t hash) {
+bool Generator::share_response(GenerateJob& job, const Prefix& prefix) {
+  if (job.request.sampling.temperature != 0.0f) return false;
+  for (const GreedyResponse& response : prefix.greedy_responses)
+    if (response.answers(job.request)) {
+      job.resolve(response.completion);
+      return true;
+    }
+  for (Active& active : active_) {
+    const GenerateRequest& other = active.request();
+    if (active.prefix.get() != &prefix || other.sampling.temperature != 0.0f ||
+        other.max_new_tokens != job.request.max_new_tokens || other.stop_strings != job.request.stop_strings)
+      continue;
+    active.jobs.push_back(std::move(job));
+    return true;
+  }
+  return false;
+}
+
+void Generator::finish(Active& active) {
+  const GenerateRequest& request = active.request();
+  if (request.sampling.temperature == 0.0f)
+    active.prefix->greedy_responses.push_back({request.max_new_tokens, request.stop_strings, active.completion});
+  for (const GenerateJob& job : active.jobs) job.resolve(active.completion);
+}
+
+std::shared_ptr<Generator::Prefix> Generator::find_prefix(const Prompt& prompt, uint64_t hash) {
   const uint64_t version = vlm_.parameters().version();
   std::erase_if(recent_, [&](const auto& prefix) { return prefix->weights_version != version; });
   for (auto entry = recent_.begin(); entry != recent_.end(); ++entry)
@@ -176,7 +204,7 @@ void Generator::sample(const Tensor& hidden) {
   std::vector<int32_t> top_k, steps, tokens(count);
   std::vector<uint32_t> keys;
   for (const Active& active : active_) {
-    const GenerateRequest& request = active.job.request;
+    const GenerateRequest& request = active.request();
     temperatures.push_back(request.sampling.temperature);
     top_k.push_back(request.sampling.top_k);
     top_p.push_back(request.sampling.top_p);
@@ -192,7 +220,7 @@ void Generator::sample(const Tensor& hidden) {
     active.completion.log_probs.push_back(log_probs[i]);
     if (const auto reason = finish_reason(active, tokens[i])) {
       active.completion.finish_reason = *reason;
-      active.job.resolve(std::move(active.completion));
+      finish(active);
     } else {
       unfinished.push_back(std::move(active));
     }
@@ -201,7 +229,7 @@ void Generator::sample(const Tensor& hidden) {
 }
 
 std::optional<FinishReason> Generator::finish_reason(Active& active, int32_t token) const {
-  const GenerateRequest& request = active.job.request;
+  const GenerateRequest& request = active.request();
   if (token == vlm_.spec().end_token_id) return FinishReason::end;
   if (!request.stop_strings.empty()) {
     active.tail += token_bytes_[static_cast<size_t>(token)];

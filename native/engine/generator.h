@@ -54,8 +54,8 @@ struct GenerateJob {
 
 /**
  * Continuous batching: every `advance` admits what is waiting, prefills new prompts, and decodes one token for everything in
- * flight. Requests with equal prompts share one prefill, also with recent ones, until the weights change. What a request
- * gets depends on the request alone.
+ * flight. Requests with equal prompts share one prefill, also with recent ones, until the weights change; greedy requests
+ * that are equal altogether share one response. What a request gets depends on the request alone.
  */
 class Generator {
  public:
@@ -79,6 +79,17 @@ class Generator {
  private:
   using Page = std::shared_ptr<Storage>;
 
+  /** A response decoded greedily: a function of the prompt, the weights and these two. */
+  struct GreedyResponse {
+    int32_t max_new_tokens;
+    std::vector<std::string> stop_strings;
+    Completion completion;
+
+    bool answers(const GenerateRequest& request) const {
+      return max_new_tokens == request.max_new_tokens && stop_strings == request.stop_strings;
+    }
+  };
+
   /** A prompt that has been through the model. */
   struct Prefix {
     Prompt prompt;
@@ -88,21 +99,28 @@ class Generator {
     /** (1, width) final hidden state of the last prompt row. */
     Tensor hidden;
     float value;
+    std::vector<GreedyResponse> greedy_responses;
   };
 
-  /** A request in flight. */
+  /** A response in flight. */
   struct Active {
-    GenerateJob job;
-    std::shared_ptr<const Prefix> prefix;
+    /** Who asked for it: one, or with greedy decoding all whose requests are equal. */
+    std::vector<GenerateJob> jobs;
+    std::shared_ptr<Prefix> prefix;
     std::vector<Page> pages;
     Completion completion;
     /** The last bytes of the text, enough to see a stop string that ends at the next token. */
     std::string tail;
+
+    const GenerateRequest& request() const { return jobs.front().request; }
   };
 
   void drop_cancelled();
   void admit();
-  std::shared_ptr<const Prefix> find_prefix(const Prompt& prompt, uint64_t hash);
+  std::shared_ptr<Prefix> find_prefix(const Prompt& prompt, uint64_t hash);
+  /** Where an equal greedy request has its response or will have it, serves this one by it too. */
+  bool share_response(GenerateJob& job, const Prefix& prefix);
+  void finish(Active& active);
   void prefill(const std::vector<std::shared_ptr<Prefix>>& prefixes);
   /** Final hidden states of the last token of each request in [0, count) of active_. */
   Tensor decode(size_t count);
@@ -119,7 +137,7 @@ class Generator {
   /** Requests that have tokens come before those just admitted. */
   std::vector<Active> active_;
   /** Most recently used first; at most max_batch_. */
-  std::list<std::shared_ptr<const Prefix>> recent_;
+  std::list<std::shared_ptr<Prefix>> recent_;
 };
 
 }  // namespace sightline

@@ -5,7 +5,7 @@
 namespace sightline {
 namespace {
 
-// About 28 images of LLaVA-1.5's 576 tokens of width 4096, or thousands of a small model's.
+// About 28 images of 576 tokens of width 4096, or thousands of a small model's.
 constexpr size_t most_kept_bytes = size_t{256} << 20;
 
 Tensor pixel_tensor(Device& device, const std::vector<Image>& images) {

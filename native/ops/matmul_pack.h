@@ -5,6 +5,7 @@
 
 #include "core/precision.h"
 #include "ops/simd.h"
+#include "ops/transpose.h"
 
 namespace sightline::SIGHTLINE_ISA {
 
@@ -79,50 +80,23 @@ void pack_across(const float* x, int64_t depth_stride, int64_t count, int64_t de
   }
 }
 
-typedef float Quad __attribute__((vector_size(16)));
-
 /**
- * A block whose elements are neighbours along the depth, transposed: to[p * width + i] = word p of row i, x + i *
- * row_stride, zero where i >= rows.
+ * A block whose elements are neighbours along the depth, transposed into one panel: to[p * Width + i] = word p of row i,
+ * x + i * row_stride, zero where i >= rows.
  */
 template <Precision P, int Width>
 void pack_transposed(const float* x, int64_t row_stride, int64_t rows, int64_t depth, float* to) {
-  constexpr int64_t chunk = 512;  // words
-  alignas(64) float buffer[4][chunk];
-  for (int64_t start = 0; start < words_of<P>(depth); start += chunk) {
-    const int64_t elements = min(chunk * elements_per_word(P), depth - start * elements_per_word(P));
-    const int64_t words = words_of<P>(elements);
-    for (int i = 0; i < Width; i += 4) {
-      const float* row[4];
-      for (int r = 0; r < 4; ++r) {
-        row[r] = buffer[r];
-        const float* from = x + (i + r) * row_stride + start * elements_per_word(P);
-        if (i + r >= rows)
-          __builtin_memset(buffer[r], 0, sizeof(buffer[r]));
-        else if constexpr (P == Precision::fp32)
-          row[r] = from;
-        else
-          to_words<P>(from, elements, buffer[r]);
-      }
-      float* out = to + start * Width + i;
-      int64_t p = 0;
-      for (; p + 4 <= words; p += 4, out += 4 * Width) {
-        Quad a, b, c, d;
-        __builtin_memcpy(&a, row[0] + p, 16);
-        __builtin_memcpy(&b, row[1] + p, 16);
-        __builtin_memcpy(&c, row[2] + p, 16);
-        __builtin_memcpy(&d, row[3] + p, 16);
-        const Quad ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5), ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
-        const Quad cd_low = __builtin_shufflevector(c, d, 0, 4, 1, 5), cd_high = __builtin_shufflevector(c, d, 2, 6, 3, 7);
-        const Quad t0 = __builtin_shufflevector(ab_low, cd_low, 0, 1, 4, 5), t1 = __builtin_shufflevector(ab_low, cd_low, 2, 3, 6, 7);
-        const Quad t2 = __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5), t3 = __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7);
-        __builtin_memcpy(out, &t0, 16);
-        __builtin_memcpy(out + Width, &t1, 16);
-        __builtin_memcpy(out + 2 * Width, &t2, 16);
-        __builtin_memcpy(out + 3 * Width, &t3, 16);
-      }
-      for (; p < words; ++p, out += Width)
-        for (int r = 0; r < 4; ++r) __builtin_memcpy(out + r, row[r] + p, sizeof(float));
+  if (rows < Width) __builtin_memset(to, 0, static_cast<size_t>(words_of<P>(depth) * Width) * sizeof(float));
+  if constexpr (P == Precision::fp32) {
+    transpose(x, row_stride, rows, depth, to, Width);
+  } else {
+    constexpr int64_t chunk = 128, step = chunk + 16;  // words; no power of two, so that rows stay apart in the cache
+    alignas(64) float words[Width * step];
+    for (int64_t start = 0; start < words_of<P>(depth); start += chunk) {
+      const int64_t first = start * elements_per_word(P);
+      const int64_t elements = min(chunk * elements_per_word(P), depth - first);
+      for (int64_t i = 0; i < rows; ++i) to_words<P>(x + i * row_stride + first, elements, words + i * step);
+      transpose(words, step, rows, words_of<P>(elements), to + start * Width, Width);
     }
   }
 }

@@ -1,7 +1,6 @@
 import type { Writable } from "node:stream";
 import type { CheckpointedPolicy } from "../train/checkpoint-store.js";
-import type { RunConfig } from "../train/config.js";
-import type { PolicyConfig } from "../train/load-policy.js";
+import type { ModelFiles, PolicyConfig } from "../train/load-policy.js";
 
 /** What the commands take from their surroundings, so that tests can put something else in its place. */
 export interface CliContext {
@@ -10,5 +9,5 @@ export interface CliContext {
   /** Errors and notices. */
   readonly stderr: Writable & { isTTY?: boolean };
   loadPolicy(config: PolicyConfig): Promise<CheckpointedPolicy>;
-  checkModel(model: RunConfig["model"]): Promise<void>;
+  checkModel(model: ModelFiles): Promise<void>;
 }

@@ -59,7 +59,7 @@ async function evaluateCheckpoint(
   const { episodes, seed, temperature, maxNewTokens, threads, precision, json } = flags;
   const task = findTask(flags.task);
   const policy = await loadPolicy({
-    model: { checkpoint, weights: "trained" },
+    model: { checkpoint, weights: "trained", frozen: ["vision", "projector", "decoder"] },
     seed,
     precision,
     threads,

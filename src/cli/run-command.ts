@@ -83,7 +83,8 @@ async function continueRun(algorithm: AlgorithmName, path: string, context: CliC
   const config = parseConfig(folder.readConfig(), folder.file("config.yaml"));
   requireAlgorithm(config, algorithm, path);
   const { last } = folder;
-  const model = last === undefined ? config.model : { checkpoint: last, weights: "trained" as const };
+  const model =
+    last === undefined ? config.model : { ...config.model, checkpoint: last, weights: "trained" as const };
   const policy = await context.loadPolicy({ ...config, model });
   return play(config, policy, () => folder, context);
 }

@@ -54,7 +54,7 @@ export class Engine {
 
   /**
    * Samples a response. Submit as many requests as there are: those in flight share every step of the decoder,
-   * and equal prompts are processed once. The result depends on the request and the weights, never on what runs
+   * equal prompts are processed once, and so are equal greedy requests. The result depends on the request and the weights, never on what runs
    * beside it.
    *
    * @param signal ends the request at the next decoding step; the promise then rejects with `signal.reason`

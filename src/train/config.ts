@@ -21,6 +21,11 @@ const model = z.strictObject({
     .enum(["trained", "fresh"])
     .default("trained")
     .describe("`trained` loads the folder's weights, `fresh` draws new ones from the seed."),
+  frozen: z
+    .array(z.enum(["vision", "projector", "decoder"]))
+    .max(2)
+    .default([])
+    .describe("Components that are not trained. A frozen vision encoder sees each image once."),
 });
 
 const panel = {

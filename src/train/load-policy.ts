@@ -12,8 +12,11 @@ export function modelFolder(checkpoint: string): string {
   return shippedModels.includes(checkpoint) ? packagePath("assets", checkpoint) : resolve(checkpoint);
 }
 
+/** Which files a run starts from. */
+export type ModelFiles = Pick<RunConfig["model"], "checkpoint" | "weights">;
+
 /** Looks for the files that a run starts from, without loading them. @throws CheckpointError */
-export async function checkModel({ checkpoint, weights }: RunConfig["model"]): Promise<void> {
+export async function checkModel({ checkpoint, weights }: ModelFiles): Promise<void> {
   const folder = modelFolder(checkpoint);
   await readCheckpoint(folder);
   if (weights === "trained") await requireWeights(folder);
@@ -30,6 +33,7 @@ export type PolicyConfig = Pick<RunConfig, "model" | "seed" | "precision" | "thr
 export function loadPolicy(config: PolicyConfig): Promise<VlmPolicy> {
   const { model, seed, precision, threads } = config;
   const folder = modelFolder(model.checkpoint);
-  const options = { seed, precision, ...(threads !== undefined && { threads }) };
+  const trainable = Object.fromEntries(model.frozen.map((component) => [component, "frozen"] as const));
+  const options = { seed, precision, trainable, ...(threads !== undefined && { threads }) };
   return model.weights === "fresh" ? VlmPolicy.initialize(folder, options) : VlmPolicy.load(folder, options);
 }

@@ -10,15 +10,20 @@ export function numberLine(): PpoRunConfig {
   const config: RunConfigInput = {
     algorithm: "ppo",
     task: "number-line",
-    model: { checkpoint: "tiny-vlm" },
+    // The start reads the numbers; what is left to learn is the decision.
+    model: { checkpoint: "tiny-vlm", frozen: ["vision"] },
+    precision: "bf16",
     ppo: {
-      updates: 15,
+      updates: 14,
+      // The game has 30 states, and a minibatch computes each distinct prompt once.
+      minibatchSize: 128,
       dualClip: 3,
-      klCoefficient: 1,
+      klCoefficient: 2,
       // Every move is rewarded at once, so what comes much later is mostly noise.
       gaeLambda: 0.3,
-      learningRate: 2e-4,
-      warmupSteps: 8,
+      learningRate: 3e-4,
+      finalLearningRate: 5e-5,
+      warmupSteps: 16,
     },
   };
   return parseConfig(config, "preset number-line") as PpoRunConfig;

@@ -286,7 +286,9 @@ describe("sightline train", () => {
 
       const resumed = await cli(["train", "--resume", out]);
       expect(resumed.exitCode).toBe(0);
-      expect(resumed.models).toEqual([{ checkpoint: join(out, "checkpoints", "last"), weights: "trained" }]);
+      expect(resumed.models).toEqual([
+        { checkpoint: join(out, "checkpoints", "last"), weights: "trained", frozen: ["vision"] },
+      ]);
       const whole = join(folder, "whole");
       await cli(["train", "number-line", "--out", whole, ...small]);
       const metrics = (run: string) => readFileSync(join(run, "metrics.jsonl"), "utf8");
