@@ -25,7 +25,8 @@ export function acceptedAt(schema: z.ZodType, path: readonly PropertyKey[]): str
   let node = jsonSchemaOf(schema);
   for (const key of path) {
     const children: unknown = typeof key === "number" ? node.prefixItems : node.properties;
-    const child = (children as Record<PropertyKey, Node> | undefined)?.[key];
+    const item = typeof key === "number" ? (node.items as Node | undefined) : undefined;
+    const child = item ?? (children as Record<PropertyKey, Node> | undefined)?.[key];
     if (child === undefined) return undefined;
     node = child;
   }
@@ -57,7 +58,9 @@ function accepts(node: Node): string {
     case "object":
       return "a group of settings";
     case "array":
-      return `a list of ${(node.prefixItems as Node[]).length} numbers`;
+      return node.prefixItems === undefined
+        ? `a list of at most ${node.maxItems}: ${accepts(node.items as Node)}`
+        : `a list of ${(node.prefixItems as Node[]).length} numbers`;
     case "string":
       return "a string that is not empty";
     case "number":

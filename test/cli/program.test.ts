@@ -173,7 +173,7 @@ describe("sightline train", () => {
     const out = join(folder, "run");
     const { exitCode, stdout, models } = await cli(["train", "number-line", "--out", out, ...small]);
     expect(exitCode).toBe(0);
-    expect(models).toEqual([{ checkpoint: "tiny-vlm", weights: "trained" }]);
+    expect(models).toEqual([{ checkpoint: "tiny-vlm", weights: "trained", frozen: ["vision"] }]);
     expect(stdout).toMatch(/^update 1\/3 {2}success \d\.\d{3} {2}accuracy/m);
     expect(stdout).toMatch(/^before, sampled +\d\.\d{3} +\d\.\d{3} to \d\.\d{3}/m);
     expect(stdout).toMatch(/^optimal play +1\.000/m);
@@ -309,7 +309,7 @@ describe("sightline train", () => {
     });
     const { exitCode, models } = await cli(["train", "--resume", out]);
     expect(exitCode).toBe(0);
-    expect(models).toEqual([{ checkpoint: "tiny-vlm", weights: "trained" }]);
+    expect(models).toEqual([{ checkpoint: "tiny-vlm", weights: "trained", frozen: ["vision"] }]);
   });
 
   test("refuses to resume what is no run folder", async () => {
@@ -333,7 +333,7 @@ describe("sightline sft", () => {
     ];
     const { exitCode, stdout, models } = await cli(args);
     expect(exitCode).toBe(0);
-    expect(models).toEqual([{ checkpoint: "tiny-vlm", weights: "fresh" }]);
+    expect(models).toEqual([{ checkpoint: "tiny-vlm", weights: "fresh", frozen: [] }]);
     expect(stdout).toMatch(/^update 4\/4 {2}loss \d/m);
   });
 });
@@ -357,7 +357,8 @@ describe("sightline eval", () => {
   test("prints the same as JSON, and the same again", async () => {
     const args = ["eval", "some/checkpoint", "--episodes", "30", "--seed", "4", "--json"];
     const { stdout, models } = await cli(args);
-    expect(models).toEqual([{ checkpoint: "some/checkpoint", weights: "trained" }]);
+    const frozen = ["vision", "projector", "decoder"];
+    expect(models).toEqual([{ checkpoint: "some/checkpoint", weights: "trained", frozen }]);
     expect(JSON.parse(stdout)).toMatchObject({
       checkpoint: "some/checkpoint",
       task: "number-line",
