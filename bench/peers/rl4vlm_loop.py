@@ -105,8 +105,11 @@ class PpoIteration:
         text = settings["promptTokens"] - patches
         if text < 1:
             raise Unsupported(f"promptTokens: expected more than the {patches} image tokens, received {text + patches}")
+        self.image_token = spec["imageTokenId"]
         self.image_shape = (vision["channels"], vision["imageSize"], vision["imageSize"])
-        words = torch.randint(4, spec["decoder"]["vocabularySize"], (text,))
+        special = {spec["imageTokenId"], spec["endTokenId"]}
+        ordinary = torch.tensor([t for t in range(spec["decoder"]["vocabularySize"]) if t not in special])
+        words = ordinary[torch.randint(len(ordinary), (text,))]
         self.prompt = torch.cat([torch.full((patches,), spec["imageTokenId"]), words])
         self.length = settings["responseTokens"]
         self.weights = torch.ones(self.length)
@@ -126,6 +129,8 @@ class PpoIteration:
                 do_sample=True,
                 temperature=TEMPERATURE,
                 min_new_tokens=self.length,
+                # An image token in a response would ask for features when the response is scored.
+                suppress_tokens=[self.image_token],
                 max_new_tokens=self.length,
                 return_dict_in_generate=True,
                 **outputs,
