@@ -7,8 +7,8 @@ export type RandomKey = readonly [number, number];
 export type CpuPath = "portable" | "avx2" | "avx512" | "avx512_bf16";
 
 /**
- * What the operands of matrix products are rounded to; sums and everything else are fp32 in both. `bf16` is twice as fast
- * on CPUs with bfloat16 instructions (path avx512_bf16) and about as fast as fp32 elsewhere.
+ * What the operands of matrix products are rounded to; sums and everything else are fp32 in both. `bf16` is for
+ * CPUs with bfloat16 instructions (path avx512_bf16), whose peak in products it doubles; other paths emulate it.
  */
 export type Precision = "fp32" | "bf16";
 
