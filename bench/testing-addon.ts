@@ -4,7 +4,7 @@ import type { CpuPath, Precision } from "../src/native/types.js";
 import { packagePath } from "../src/train/package-path.js";
 
 /** What one argument of an op can be: elements for a pointer, a list for a pointer to pointers, or a scalar. */
-type OpArgument =
+export type OpArgument =
   | Float32Array
   | Float64Array
   | Int32Array

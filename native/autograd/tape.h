@@ -16,7 +16,7 @@ struct Variable {
   Tensor gradient;
   /**
    * Computes `value` anew, to the same bits. Set where that is cheap (norms, activations): such a value is dropped between
-   * its use in the forward pass and its use in the backward pass, which keeps a third less memory per layer.
+   * its use in the forward pass and its use in the backward pass, which keeps a quarter less memory per layer.
    */
   std::function<void()> recompute;
 

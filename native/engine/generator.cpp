@@ -95,19 +95,22 @@ void Generator::admit() {
 }
 
 bool Generator::share_response(GenerateJob& job, const Prefix& prefix) {
-  if (job.request.sampling.temperature != 0.0f) return false;
+  const GenerateRequest& request = job.request;
+  if (request.sampling.temperature != 0.0f) return false;
+  const auto ends_alike = [&](const auto& other) {
+    return other.max_new_tokens == request.max_new_tokens && other.stop_strings == request.stop_strings;
+  };
   for (const GreedyResponse& response : prefix.greedy_responses)
-    if (response.answers(job.request)) {
+    if (ends_alike(response)) {
       job.resolve(response.completion);
       return true;
     }
   for (Active& active : active_) {
     const GenerateRequest& other = active.request();
-    if (active.prefix.get() != &prefix || other.sampling.temperature != 0.0f ||
-        other.max_new_tokens != job.request.max_new_tokens || other.stop_strings != job.request.stop_strings)
-      continue;
-    active.jobs.push_back(std::move(job));
-    return true;
+    if (active.prefix.get() == &prefix && other.sampling.temperature == 0.0f && ends_alike(other)) {
+      active.jobs.push_back(std::move(job));
+      return true;
+    }
   }
   return false;
 }

@@ -84,10 +84,6 @@ class Generator {
     int32_t max_new_tokens;
     std::vector<std::string> stop_strings;
     Completion completion;
-
-    bool answers(const GenerateRequest& request) const {
-      return max_new_tokens == request.max_new_tokens && stop_strings == request.stop_strings;
-    }
   };
 
   /** A prompt that has been through the model. */

@@ -1,20 +1,8 @@
+import type { OpArgument, OpArguments } from "../../bench/testing-addon.js";
 import type { Precision } from "../../src/native/types.js";
 import { loadTestingAddon } from "../testing-addon.js";
 
-/** What one argument of an op can be: elements for a pointer, a list for a pointer to pointers, or a scalar. */
-export type OpArgument =
-  | Float32Array
-  | Float64Array
-  | Int32Array
-  | Uint32Array
-  | Float32Array[]
-  | number
-  | string
-  | boolean
-  | null;
-
-/** An op's arguments, named as the fields of its struct in `native/ops/<op>.h`. */
-export type OpArguments = Record<string, OpArgument>;
+export type { OpArgument, OpArguments };
 
 /** `OpWork` of `native/ops/op_work.h`. */
 export interface OpWork {
