@@ -27,7 +27,8 @@ Var Tape::checkpoint(const Var& input, const Body& body) {
 
 Tensor& accumulated_gradient(Device& device, Variable& variable) {
   if (!variable.gradient)
-    variable.gradient = device.allocate_zeros(Purpose::activations, variable.value.rows(), variable.value.columns());
+    variable.gradient = device.allocate_zeros(Purpose::activations, variable.value.rows(), variable.value.columns(),
+                                             variable.value.type());
   return variable.gradient;
 }
 
@@ -35,7 +36,7 @@ void add_gradient(Device& device, Variable& variable, const Tensor& gradient) {
   if (!variable.gradient)
     variable.gradient = gradient;
   else
-    device.ops().add(device.context(), {gradient.data(), variable.gradient.data(), gradient.size()});
+    device.ops().add(device.context(), {gradient.elements(), variable.gradient.elements(), gradient.size()});
 }
 
 }  // namespace sightline

@@ -12,7 +12,7 @@ namespace sightline {
 struct Variable {
   explicit Variable(Tensor v) : value(std::move(v)) {}
   Tensor value;
-  /** Empty until the first contribution arrives. */
+  /** Of the value's shape and type. Empty until the first contribution arrives. */
   Tensor gradient;
   /**
    * Computes `value` anew, to the same bits. Set where that is cheap (norms, activations): such a value is dropped between
@@ -46,8 +46,8 @@ class Tape {
   bool recording() const { return mode_ == Mode::recording; }
 
   /** A new variable of undefined contents. */
-  Var variable(int64_t rows, int64_t columns) {
-    return std::make_shared<Variable>(device_.allocate(Purpose::activations, rows, columns));
+  Var variable(int64_t rows, int64_t columns, DType type = DType::f32) {
+    return std::make_shared<Variable>(device_.allocate(Purpose::activations, rows, columns, type));
   }
 
   /** Keeps `step` for the backward pass; does nothing in inference. */

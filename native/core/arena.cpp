@@ -1,11 +1,6 @@
 #include "core/arena.h"
 
 #include <bit>
-#include <cstdlib>
-
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
 
 #include "core/error.h"
 
@@ -20,18 +15,6 @@ size_t size_class(size_t bytes) {
   if (aligned <= 8 * alignment) return aligned == 0 ? alignment : aligned;
   const size_t step = std::bit_floor(aligned) / 8;
   return (aligned + step - 1) / step * step;
-}
-
-/** Memory of the system's, aligned to `alignment`; null if there is none. */
-void* system_allocate(size_t size) {
-  constexpr size_t huge_page = size_t{1} << 21;
-  void* data = nullptr;
-  if (posix_memalign(&data, size < huge_page ? alignment : huge_page, size) != 0) return nullptr;
-#if defined(__linux__)
-  // Matrix products walk large matrices with long strides: with 4 KB pages, looking up addresses shows.
-  if (size >= huge_page) madvise(data, size, MADV_HUGEPAGE);
-#endif
-  return data;
 }
 
 }  // namespace
@@ -65,8 +48,8 @@ std::shared_ptr<Storage> Arena::allocate(size_t bytes, Purpose purpose) {
     if (limit_bytes_ != 0 && held_bytes_ + size > limit_bytes_)
       fail(ErrorCode::out_of_memory, "memoryLimitBytes: ", size, " more bytes for ", purpose_name(purpose), " on top of ",
            held_bytes_, " exceed the limit of ", limit_bytes_, "; raise the limit or use smaller batches");
-    data = system_allocate(size);
-    if (!data) fail(ErrorCode::out_of_memory, "the system has no ", size, " bytes for ", purpose_name(purpose));
+    data = memory_.allocate(size);
+    if (!data) fail(ErrorCode::out_of_memory, "there are no ", size, " bytes for ", purpose_name(purpose));
     held_bytes_ += size;
   }
   Use& use = use_[static_cast<size_t>(purpose)];
@@ -83,7 +66,7 @@ void Arena::release(void* data, size_t bytes, Purpose purpose) {
 
 void Arena::trim() {
   for (auto& [size, blocks] : kept_) {
-    for (void* block : blocks) std::free(block);
+    for (void* block : blocks) memory_.release(block, size);
     held_bytes_ -= size * blocks.size();
     blocks.clear();
   }

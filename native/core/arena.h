@@ -8,6 +8,8 @@
 #include <mutex>
 #include <vector>
 
+#include "core/memory.h"
+
 namespace sightline {
 
 /** What memory is for; `plan` and the engine's report use the same names. */
@@ -42,8 +44,8 @@ class Storage {
  */
 class Arena {
  public:
-  /** @param limit_bytes most bytes to hold, kept blocks included; 0 = unlimited */
-  explicit Arena(size_t limit_bytes) : limit_bytes_(limit_bytes) {}
+  /** @param limit_bytes most bytes to hold, kept blocks included; 0 = unlimited; @param memory must outlive the arena */
+  explicit Arena(size_t limit_bytes, MemorySource& memory = host_memory()) : limit_bytes_(limit_bytes), memory_(memory) {}
   ~Arena();
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;
@@ -66,6 +68,7 @@ class Arena {
   void trim();
 
   const size_t limit_bytes_;
+  MemorySource& memory_;
   mutable std::mutex mutex_;
   size_t held_bytes_ = 0;
   std::map<size_t, std::vector<void*>> kept_;

@@ -4,43 +4,49 @@
 #include <memory>
 
 #include "core/arena.h"
+#include "core/elements.h"
 
 namespace sightline {
 
-/** A row-major fp32 matrix of an arena, or a view of consecutive rows of one. Copies share the memory. */
+/** A row-major matrix of an arena, or a view of consecutive rows of one. Copies share the memory. */
 class Tensor {
  public:
   Tensor() = default;
   /** Contents are undefined. */
-  Tensor(Arena& arena, Purpose purpose, int64_t rows, int64_t columns)
-      : storage_(arena.allocate(static_cast<size_t>(rows * columns) * sizeof(float), purpose)),
-        data_(static_cast<float*>(storage_->data())),
+  Tensor(Arena& arena, Purpose purpose, int64_t rows, int64_t columns, DType type = DType::f32)
+      : storage_(arena.allocate(static_cast<size_t>(rows * columns * size_of(type)), purpose)),
+        elements_(storage_->data(), type),
         rows_(rows),
         columns_(columns) {}
 
-  float* data() const { return data_; }
+  /** What ops take: null if there is no memory. */
+  Elements elements() const { return elements_; }
+  /** The same, where it is fp32 by construction. */
+  float* data() const { return elements_.as<float>(); }
+  DType type() const { return elements_.type; }
   int64_t rows() const { return rows_; }
   int64_t columns() const { return columns_; }
   int64_t size() const { return rows_ * columns_; }
+  size_t bytes() const { return static_cast<size_t>(size() * size_of(type())); }
   explicit operator bool() const { return storage_ != nullptr; }
 
-  /** Lets go of the memory; the shape stays. */
+  /** Lets go of the memory; shape and type stay. */
   void drop_data() {
     storage_.reset();
-    data_ = nullptr;
+    elements_.data = nullptr;
   }
 
   /** Rows [first, first + count) of the same memory. */
   Tensor slice_rows(int64_t first, int64_t count) const {
     Tensor view = *this;
-    view.data_ += first * columns_;
+    view.elements_ = elements_.at(first * columns_);
     view.rows_ = count;
     return view;
   }
 
  private:
   std::shared_ptr<Storage> storage_;
-  float* data_ = nullptr;
+  Elements elements_;
   int64_t rows_ = 0;
   int64_t columns_ = 0;
 };

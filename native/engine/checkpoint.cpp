@@ -1,5 +1,6 @@
 #include "engine/checkpoint.h"
 
+#include <functional>
 #include <set>
 
 #include "core/error.h"
@@ -13,8 +14,9 @@ namespace {
 struct Expected {
   std::string name;
   std::vector<int64_t> shape;
-  float* data;
   int64_t count;
+  /** Takes `count` floats. */
+  std::function<void(const float*)> write;
 };
 
 std::string print_shape(const auto& shape) {
@@ -40,51 +42,62 @@ void read_exactly(const std::string& path, const std::vector<Expected>& expected
   for (const TensorInfo& info : reader.tensors())
     if (!known.contains(info.name)) problems += "\n  unexpected: " + quote_name(info.name) + " " + print_shape(info.shape);
   if (!problems.empty()) fail(ErrorCode::format, path, ": the tensors are not those of this model:", problems);
-  for (const Expected& tensor : expected) reader.read_floats(tensor.name, tensor.data, static_cast<uint64_t>(tensor.count));
+  std::vector<float> values;
+  for (const Expected& tensor : expected) {
+    values.resize(static_cast<size_t>(tensor.count));
+    reader.read_floats(tensor.name, values.data(), values.size());
+    tensor.write(values.data());
+  }
+}
+
+FloatTensor to_write(Device& device, const std::string& name, const std::vector<int64_t>& shape, const Tensor& tensor) {
+  return {name, shape, [&device, tensor] { return device.read(tensor); }};
+}
+
+Expected to_read(Device& device, const std::string& name, const std::vector<int64_t>& shape, const Tensor& tensor) {
+  return {name, shape, tensor.size(), [&device, tensor](const float* values) { device.write(tensor, values); }};
 }
 
 }  // namespace
 
-void save_parameters(const ParameterSet& parameters, const std::string& path) {
+void save_parameters(Device& device, const ParameterSet& parameters, const std::string& path) {
   std::vector<FloatTensor> tensors;
   for (const Parameter& parameter : parameters.all())
-    tensors.push_back({parameter.name, parameter.shape, parameter.value.data()});
+    tensors.push_back(to_write(device, parameter.name, parameter.shape, parameter.value));
   write_safetensors(path, tensors, {{"format", "pt"}});
 }
 
-void load_parameters(ParameterSet& parameters, const std::string& path) {
+void load_parameters(Device& device, ParameterSet& parameters, const std::string& path) {
   std::vector<Expected> expected;
   for (Parameter& parameter : parameters.all())
-    expected.push_back({parameter.name, parameter.shape, parameter.value.data(), parameter.value.size()});
+    expected.push_back(to_read(device, parameter.name, parameter.shape, parameter.value));
   read_exactly(path, expected);
   parameters.replaced();
 }
 
-void save_optimizer(const ParameterSet& parameters, const std::string& path) {
+void save_optimizer(Device& device, const ParameterSet& parameters, const std::string& path) {
   std::vector<FloatTensor> tensors;
-  // Step counts are small integers, which fp32 holds exactly up to 2^24.
-  std::vector<float> steps;
-  steps.reserve(parameters.all().size());
   for (const Parameter& parameter : parameters.all()) {
     if (!parameter.trainable()) continue;
-    tensors.push_back({parameter.name + ".first_moment", parameter.shape, parameter.first_moment.data()});
-    tensors.push_back({parameter.name + ".second_moment", parameter.shape, parameter.second_moment.data()});
-    steps.push_back(static_cast<float>(parameter.steps));
-    tensors.push_back({parameter.name + ".steps", {1}, &steps.back()});
+    tensors.push_back(to_write(device, parameter.name + ".first_moment", parameter.shape, parameter.first_moment));
+    tensors.push_back(to_write(device, parameter.name + ".second_moment", parameter.shape, parameter.second_moment));
+    // A small integer, which fp32 holds exactly up to 2^24.
+    const auto steps = static_cast<float>(parameter.steps);
+    tensors.push_back({parameter.name + ".steps", {1}, [steps] { return std::vector<float>{steps}; }});
   }
   write_safetensors(path, tensors, {{"format", "pt"}});
 }
 
-void load_optimizer(ParameterSet& parameters, const std::string& path) {
+void load_optimizer(Device& device, ParameterSet& parameters, const std::string& path) {
   std::vector<Expected> expected;
+  // Taken over together, once everything has been read.
   std::vector<float> steps(parameters.all().size());
   for (size_t i = 0; i < steps.size(); ++i) {
     Parameter& parameter = parameters.all()[i];
     if (!parameter.trainable()) continue;
-    const int64_t count = parameter.value.size();
-    expected.push_back({parameter.name + ".first_moment", parameter.shape, parameter.first_moment.data(), count});
-    expected.push_back({parameter.name + ".second_moment", parameter.shape, parameter.second_moment.data(), count});
-    expected.push_back({parameter.name + ".steps", {1}, &steps[i], 1});
+    expected.push_back(to_read(device, parameter.name + ".first_moment", parameter.shape, parameter.first_moment));
+    expected.push_back(to_read(device, parameter.name + ".second_moment", parameter.shape, parameter.second_moment));
+    expected.push_back({parameter.name + ".steps", {1}, 1, [&to = steps[i]](const float* value) { to = *value; }});
   }
   read_exactly(path, expected);
   for (size_t i = 0; i < steps.size(); ++i) parameters.all()[i].steps = static_cast<int64_t>(steps[i]);

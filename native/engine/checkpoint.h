@@ -7,18 +7,18 @@
 namespace sightline {
 
 /** Writes every parameter, under its own name, as safetensors. @throws io */
-void save_parameters(const ParameterSet& parameters, const std::string& path);
+void save_parameters(Device& device, const ParameterSet& parameters, const std::string& path);
 
 /**
  * Reads every parameter from a file of `save_parameters`, or one with the same names and shapes in another float type.
  * @throws io, format; format lists all missing, unexpected and misshaped tensors together, and then nothing was changed
  */
-void load_parameters(ParameterSet& parameters, const std::string& path);
+void load_parameters(Device& device, ParameterSet& parameters, const std::string& path);
 
 /** Writes moments and step counts of the trainable parameters: <name>.first_moment, .second_moment, .steps. @throws io */
-void save_optimizer(const ParameterSet& parameters, const std::string& path);
+void save_optimizer(Device& device, const ParameterSet& parameters, const std::string& path);
 
 /** @throws io, format as `load_parameters` */
-void load_optimizer(ParameterSet& parameters, const std::string& path);
+void load_optimizer(Device& device, ParameterSet& parameters, const std::string& path);
 
 }  // namespace sightline

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "engine/checkpoint.h"
+#include "ops/cpu_device.h"
 
 namespace sightline {
 namespace {
@@ -72,8 +73,8 @@ void validate(const std::vector<Sequence>& sequences, const ForwardOptions& opti
 
 Engine::Engine(EngineOptions options) : options_(std::move(options)) {
   validate(options_);
-  device_ = std::make_unique<Device>(select_isa(options_.cpu), options_.threads, options_.memory_limit_bytes,
-                                     options_.precision);
+  device_ = std::make_unique<CpuDevice>(select_isa(options_.cpu), options_.threads, options_.memory_limit_bytes,
+                                        options_.precision);
   vlm_ = std::make_unique<Vlm>(*device_, options_.model, options_.parameters);
   image_features_ = std::make_unique<ImageFeatures>(*device_, *vlm_);
   generator_ = std::make_unique<Generator>(*device_, *vlm_, *image_features_, options_.max_batch, options_.token_bytes);
@@ -152,8 +153,8 @@ void Engine::step(OptimizerStep step, Callback<std::vector<double>> callback) {
 void Engine::save(std::string model_path, std::string optimizer_path, Callback<std::monostate> callback) {
   submit(std::move(callback), [this, model_path = std::move(model_path), optimizer_path = std::move(optimizer_path)] {
     const ProfileScope scope(*device_, "save");
-    save_parameters(vlm_->parameters(), model_path);
-    if (!optimizer_path.empty()) save_optimizer(vlm_->parameters(), optimizer_path);
+    save_parameters(*device_, vlm_->parameters(), model_path);
+    if (!optimizer_path.empty()) save_optimizer(*device_, vlm_->parameters(), optimizer_path);
     return std::monostate{};
   });
 }
@@ -161,10 +162,10 @@ void Engine::save(std::string model_path, std::string optimizer_path, Callback<s
 void Engine::load(std::string model_path, std::string optimizer_path, Callback<std::monostate> callback) {
   submit(std::move(callback), [this, model_path = std::move(model_path), optimizer_path = std::move(optimizer_path)] {
     const ProfileScope scope(*device_, "load");
-    load_parameters(vlm_->parameters(), model_path);
+    load_parameters(*device_, vlm_->parameters(), model_path);
     // Before anything else can fail: tapes and gradients belong to the old weights.
     learner_->reset();
-    if (!optimizer_path.empty()) load_optimizer(vlm_->parameters(), optimizer_path);
+    if (!optimizer_path.empty()) load_optimizer(*device_, vlm_->parameters(), optimizer_path);
     return std::monostate{};
   });
 }

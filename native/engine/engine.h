@@ -77,8 +77,9 @@ class Engine {
   void stop_profile(Callback<Profile> callback);
 
   const ModelSpec& spec() const { return vlm_->spec(); }
-  Isa isa() const { return device_->isa(); }
-  int threads() const { return device_->pool().size(); }
+  /** See Device::name. */
+  std::string device_name() const { return device_->name(); }
+  int threads() const { return options_.threads; }
   std::array<Arena::Use, purpose_count> memory() const { return device_->arena().use(); }
   std::vector<ParameterInfo> parameters() const;
 

@@ -1,7 +1,6 @@
 #include "engine/generator.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "engine/paged_attention.h"
 
@@ -20,11 +19,11 @@ void Generator::advance() {
   admit();
   if (active_.empty()) return;
   const int64_t width = vlm_.spec().decoder.width;
-  const Tensor hidden = device_.allocate(Purpose::activations, static_cast<int64_t>(active_.size()), width);
-  const auto row_bytes = static_cast<size_t>(width) * sizeof(float);
-  if (decoding > 0) std::memcpy(hidden.data(), decode(decoding).data(), decoding * row_bytes);
+  const Tensor hidden =
+      device_.allocate(Purpose::activations, static_cast<int64_t>(active_.size()), width, device_.operand_type());
+  if (decoding > 0) device_.copy(hidden, decode(decoding));
   for (size_t i = decoding; i < active_.size(); ++i)
-    std::memcpy(hidden.data() + static_cast<int64_t>(i) * width, active_[i].prefix->hidden.data(), row_bytes);
+    device_.copy(hidden.slice_rows(static_cast<int64_t>(i), 1), active_[i].prefix->hidden);
   sample(hidden);
 }
 
@@ -86,7 +85,7 @@ void Generator::admit() {
     // The response goes on in the page that the prompt ends in, so that page becomes the request's own.
     if (prefix->prompt.tokens.size() % attention_block != 0) {
       const Page copy = new_page();
-      std::memcpy(copy->data(), pages.back()->data(), copy->bytes());
+      device_.copy(copy->data(), pages.back()->data(), copy->bytes());
       pages.back() = copy;
     }
     active_.push_back({{}, prefix, std::move(pages), std::move(completion), {}});
@@ -137,35 +136,35 @@ void Generator::prefill(const std::vector<std::shared_ptr<Prefix>>& prefixes) {
   const ProfileScope scope(device_, "prefill");
   std::vector<Sequence> sequences;
   for (const auto& prefix : prefixes) sequences.push_back({prefix->prompt, {}});
-  const Packing packing = pack(sequences, vlm_.spec());
-  std::vector<float*> row_pages(packing.ids.size());
-  std::vector<int32_t> row_slots(packing.ids.size());
+  const Packing packing = pack(device_, sequences, vlm_.spec());
+  std::vector<void*> row_pages(packing.ids.values().size());
+  std::vector<int32_t> row_slots(packing.ids.values().size());
   for (size_t i = 0; i < prefixes.size(); ++i)
     for (int32_t t = 0; t < packing.prompts[i].length; ++t) {
       if (t % attention_block == 0) prefixes[i]->pages.push_back(new_page());
       const auto row = static_cast<size_t>(packing.prompts[i].first + t);
-      row_pages[row] = static_cast<float*>(prefixes[i]->pages.back()->data());
+      row_pages[row] = prefixes[i]->pages.back()->data();
       row_slots[row] = static_cast<int32_t>(t % attention_block);
     }
 
   Tape tape(device_, Tape::Mode::inference);
-  Segments image_segments;
   Var features;
   if (!packing.images.empty())
-    features = image_features_.encode(tape, packing.images, image_segments);
-  PrefillAttention attention(packing.segments, packing.first_outputs, row_pages, row_slots);
+    features = image_features_.encode(tape, packing.images);
+  PrefillAttention attention(packing.segments, packing.first_outputs, device_.mirror(std::move(row_pages)),
+                             device_.mirror(std::move(row_slots)));
   Decoder& decoder = vlm_.decoder();
   const Var hidden = decoder.forward(tape, decoder.embed(tape, packing.ids, features), packing.positions, attention,
                                      packing.output_rows);
   const Var ends = gather_rows(tape, hidden, packing.prompt_end_outputs);
   const Var values = vlm_.value_head().forward(tape, ends);
-  const int64_t width = vlm_.spec().decoder.width;
+  const std::vector<float> numbers = device_.read(values->value);
   for (size_t i = 0; i < prefixes.size(); ++i) {
     Prefix& prefix = *prefixes[i];
-    prefix.hidden = device_.allocate(Purpose::kv_cache, 1, width);
-    std::memcpy(prefix.hidden.data(), ends->value.data() + static_cast<int64_t>(i) * width,
-                static_cast<size_t>(width) * sizeof(float));
-    prefix.value = values->value.data()[i];
+    const Tensor end = ends->value.slice_rows(static_cast<int64_t>(i), 1);
+    prefix.hidden = device_.allocate(Purpose::kv_cache, 1, end.columns(), end.type());
+    device_.copy(prefix.hidden, end);
+    prefix.value = numbers[i];
     recent_.push_front(prefixes[i]);
   }
   while (static_cast<int64_t>(recent_.size()) > max_batch_) recent_.pop_back();
@@ -174,7 +173,7 @@ void Generator::prefill(const std::vector<std::shared_ptr<Prefix>>& prefixes) {
 Tensor Generator::decode(size_t count) {
   const ProfileScope scope(device_, "decode");
   std::vector<int32_t> ids, positions, lengths, slots;
-  std::vector<float*> row_pages;
+  std::vector<void*> row_pages;
   size_t max_pages = 0;
   for (size_t i = 0; i < count; ++i) {
     Active& active = active_[i];
@@ -184,18 +183,20 @@ Tensor Generator::decode(size_t count) {
     positions.push_back(static_cast<int32_t>(position));
     lengths.push_back(static_cast<int32_t>(position) + 1);
     slots.push_back(static_cast<int32_t>(position % attention_block));
-    row_pages.push_back(static_cast<float*>(active.pages.back()->data()));
+    row_pages.push_back(active.pages.back()->data());
     max_pages = std::max(max_pages, active.pages.size());
   }
-  std::vector<const float*> page_table(count * max_pages, nullptr);
+  std::vector<const void*> page_table(count * max_pages, nullptr);
   for (size_t i = 0; i < count; ++i)
     for (size_t page = 0; page < active_[i].pages.size(); ++page)
-      page_table[i * max_pages + page] = static_cast<const float*>(active_[i].pages[page]->data());
+      page_table[i * max_pages + page] = active_[i].pages[page]->data();
 
   Tape tape(device_, Tape::Mode::inference);
-  PagedAttention attention(row_pages, slots, page_table, lengths);
+  PagedAttention attention(device_.mirror(std::move(row_pages)), device_.mirror(std::move(slots)),
+                           device_.mirror(std::move(page_table)), device_.mirror(std::move(lengths)));
   Decoder& decoder = vlm_.decoder();
-  return decoder.forward(tape, decoder.embed(tape, ids, nullptr), positions, attention, {})->value;
+  return decoder.forward(tape, decoder.embed(tape, device_.mirror(std::move(ids)), nullptr), device_.mirror(std::move(positions)),
+                         attention, {})->value;
 }
 
 void Generator::sample(const Tensor& hidden) {
@@ -203,8 +204,8 @@ void Generator::sample(const Tensor& hidden) {
   Tape tape(device_, Tape::Mode::inference);
   const Tensor logits = vlm_.decoder().logits(tape, hidden);
   const size_t count = active_.size();
-  std::vector<float> temperatures, top_p, log_probs(count);
-  std::vector<int32_t> top_k, steps, tokens(count);
+  std::vector<float> temperatures, top_p;
+  std::vector<int32_t> top_k, steps;
   std::vector<uint32_t> keys;
   for (const Active& active : active_) {
     const GenerateRequest& request = active.request();
@@ -214,8 +215,16 @@ void Generator::sample(const Tensor& hidden) {
     keys.insert(keys.end(), request.random_key.begin(), request.random_key.end());
     steps.push_back(static_cast<int32_t>(active.completion.tokens.size()));
   }
-  tape.ops().sample(tape.context(), {logits.data(), temperatures.data(), top_k.data(), top_p.data(), keys.data(), steps.data(),
-                                     tokens.data(), log_probs.data(), static_cast<int64_t>(count), logits.columns()});
+  const auto drawn = device_.arena().allocate(count * sizeof(int32_t), Purpose::workspace);
+  const Tensor drawn_log_probs = device_.allocate(Purpose::workspace, static_cast<int64_t>(count), 1);
+  const auto temperature = device_.mirror(std::move(temperatures)), p = device_.mirror(std::move(top_p));
+  const auto k = device_.mirror(std::move(top_k)), step = device_.mirror(std::move(steps));
+  const auto key = device_.mirror(std::move(keys));
+  tape.ops().sample(tape.context(), {logits.data(), temperature, k, p, key, step, static_cast<int32_t*>(drawn->data()),
+                                     drawn_log_probs.data(), static_cast<int64_t>(count), logits.columns()});
+  std::vector<int32_t> tokens(count);
+  device_.download(tokens.data(), drawn->data(), count * sizeof(int32_t));
+  const std::vector<float> log_probs = device_.read(drawn_log_probs);
   std::vector<Active> unfinished;
   for (size_t i = 0; i < count; ++i) {
     Active& active = active_[i];
@@ -250,7 +259,8 @@ std::optional<FinishReason> Generator::finish_reason(Active& active, int32_t tok
 Generator::Page Generator::new_page() {
   const DecoderSpec& spec = vlm_.spec().decoder;
   return device_.arena().allocate(
-      static_cast<size_t>(spec.layers * page_layer_size(spec.kv_heads, spec.head_size)) * sizeof(float), Purpose::kv_cache);
+      static_cast<size_t>(spec.layers * page_layer_size(spec.kv_heads, spec.head_size) * size_of(device_.operand_type())),
+      Purpose::kv_cache);
 }
 
 }  // namespace sightline

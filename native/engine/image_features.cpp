@@ -1,7 +1,5 @@
 #include "engine/image_features.h"
 
-#include <cstring>
-
 namespace sightline {
 namespace {
 
@@ -12,16 +10,14 @@ Tensor pixel_tensor(Device& device, const std::vector<Image>& images) {
   const auto pixels = static_cast<int64_t>(images.front()->size());
   Tensor tensor = device.allocate(Purpose::activations, static_cast<int64_t>(images.size()), pixels);
   for (size_t i = 0; i < images.size(); ++i)
-    std::memcpy(tensor.data() + static_cast<int64_t>(i) * pixels, images[i]->data(), images[i]->size() * sizeof(float));
+    device.write(tensor.slice_rows(static_cast<int64_t>(i), 1), images[i]->data());
   return tensor;
 }
 
-size_t bytes_of(const Tensor& tensor) { return static_cast<size_t>(tensor.size()) * sizeof(float); }
-
 }  // namespace
 
-Var ImageFeatures::encode(Tape& tape, const std::vector<Image>& images, Segments& segments) {
-  if (!vlm_.frozen(Component::vision)) return vlm_.project(tape, vlm_.see(tape, pixel_tensor(device_, images), segments));
+Var ImageFeatures::encode(Tape& tape, const std::vector<Image>& images) {
+  if (!vlm_.frozen(Component::vision)) return vlm_.project(tape, vlm_.see(tape, pixel_tensor(device_, images)));
   const Var rows = std::make_shared<Variable>(frozen_part(images));
   return vlm_.frozen(Component::projector) ? rows : vlm_.project(tape, rows);
 }
@@ -51,21 +47,22 @@ Tensor ImageFeatures::frozen_part(const std::vector<Image>& images) {
     for (size_t i = 0; i < missing.size(); ++i) {
       const Tensor part = computed.slice_rows(static_cast<int64_t>(i) * tokens, tokens);
       // A copy: the slice would keep the features of all its neighbours alive.
-      const Tensor own = device_.allocate(Purpose::activations, tokens, part.columns());
-      std::memcpy(own.data(), part.data(), bytes_of(part));
+      const Tensor own = device_.allocate(Purpose::activations, tokens, part.columns(), part.type());
+      device_.copy(own, part);
       rows[places[i]] = own;
       kept_.push_front({hashes[places[i]], missing[i], own});
-      kept_bytes_ += bytes_of(own);
+      kept_bytes_ += own.bytes();
     }
     while (kept_bytes_ > most_kept_bytes) {
-      kept_bytes_ -= bytes_of(kept_.back().rows);
+      kept_bytes_ -= kept_.back().rows.bytes();
       kept_.pop_back();
     }
   }
   const int64_t count = rows.front().rows(), columns = rows.front().columns();
-  Tensor all = device_.allocate(Purpose::activations, static_cast<int64_t>(images.size()) * count, columns);
+  Tensor all = device_.allocate(Purpose::activations, static_cast<int64_t>(images.size()) * count, columns,
+                                rows.front().type());
   for (size_t i = 0; i < rows.size(); ++i)
-    std::memcpy(all.slice_rows(static_cast<int64_t>(i) * count, count).data(), rows[i].data(), bytes_of(rows[i]));
+    device_.copy(all.slice_rows(static_cast<int64_t>(i) * count, count), rows[i]);
   return all;
 }
 
@@ -80,8 +77,7 @@ const ImageFeatures::Entry* ImageFeatures::find(const Image& image, uint64_t has
 
 Tensor ImageFeatures::compute(const std::vector<Image>& images) {
   Tape inference(device_, Tape::Mode::inference);
-  Segments segments;
-  const Var seen = vlm_.see(inference, pixel_tensor(device_, images), segments);
+  const Var seen = vlm_.see(inference, pixel_tensor(device_, images));
   return (vlm_.frozen(Component::projector) ? vlm_.project(inference, seen) : seen)->value;
 }
 

@@ -18,11 +18,10 @@ class ImageFeatures {
   ImageFeatures(Device& device, Vlm& vlm) : device_(device), vlm_(vlm) {}
 
   /**
-   * @param images    at least one
-   * @param segments  filled; must outlive the tape
+   * @param images  at least one
    * @return (images * vision tokens, decoder width)
    */
-  Var encode(Tape& tape, const std::vector<Image>& images, Segments& segments);
+  Var encode(Tape& tape, const std::vector<Image>& images);
 
  private:
   /** Rows of one image behind the frozen part. */

@@ -1,7 +1,6 @@
 #include "engine/learner.h"
 
 #include <atomic>
-#include <cstring>
 
 #include "core/error.h"
 
@@ -19,14 +18,12 @@ class PackedAttention : public RowAttention {
  public:
   explicit PackedAttention(const Packing& packing) : packing_(packing) {}
   Var attend(Tape& tape, int64_t, const Var& qkv, const AttentionShape& shape, bool outputs_only) override {
-    return attention(tape, qkv, shape, packing_.segments, true, outputs_only ? &packing_.first_outputs : nullptr);
+    return attention(tape, qkv, shape, packing_.segments, true, outputs_only ? packing_.first_outputs : Indices());
   }
 
  private:
   const Packing& packing_;
 };
-
-std::vector<float> to_vector(const Tensor& tensor) { return {tensor.data(), tensor.data() + tensor.size()}; }
 
 /** @param given empty: zeros */
 Tensor to_gradient(Device& device, const char* name, const std::vector<float>& given, const Tensor& output) {
@@ -34,7 +31,7 @@ Tensor to_gradient(Device& device, const char* name, const std::vector<float>& g
   require(static_cast<int64_t>(given.size()) == output.size(), "gradient.", name, ": expected ", output.size(),
           " values, received ", given.size());
   Tensor gradient = device.allocate(Purpose::activations, output.rows(), output.columns());
-  std::memcpy(gradient.data(), given.data(), given.size() * sizeof(float));
+  device.write(gradient, given.data());
   return gradient;
 }
 
@@ -46,20 +43,19 @@ struct Learner::Pass {
       : packing(std::move(p)), attention(packing), tape(device, Tape::Mode::recording, checkpointing) {}
   Packing packing;
   PackedAttention attention;
-  Segments image_segments;
   Tape tape;
   Decoder::LogProbs scores;
   Var values;
 };
 
 ForwardResult Learner::forward(const std::vector<Sequence>& sequences, const ForwardOptions& options) {
-  auto pass = std::make_shared<Pass>(device_, pack(sequences, vlm_.spec()), activation_checkpointing_);
+  auto pass = std::make_shared<Pass>(device_, pack(device_, sequences, vlm_.spec()), activation_checkpointing_);
   Tape inference(device_, Tape::Mode::inference);
   Tape& tape = options.keep_tape ? pass->tape : inference;
   Packing& packing = pass->packing;
   Var features;
   if (!packing.images.empty())
-    features = image_features_.encode(tape, packing.images, pass->image_segments);
+    features = image_features_.encode(tape, packing.images);
   Decoder& decoder = vlm_.decoder();
   const Var hidden = decoder.forward(tape, decoder.embed(tape, packing.ids, features), packing.positions, pass->attention,
                                      packing.output_rows);
@@ -70,9 +66,9 @@ ForwardResult Learner::forward(const std::vector<Sequence>& sequences, const For
   pass->values = vlm_.value_head().forward(tape, prompt_ends);
 
   ForwardResult result;
-  result.log_probs = to_vector(pass->scores.log_probs);
-  result.values = to_vector(pass->values->value);
-  if (options.entropies) result.entropies = to_vector(pass->scores.entropies);
+  result.log_probs = device_.read(pass->scores.log_probs);
+  result.values = device_.read(pass->values->value);
+  if (options.entropies) result.entropies = device_.read(pass->scores.entropies);
   result.offsets.push_back(0);
   for (const Sequence& sequence : sequences)
     result.offsets.push_back(result.offsets.back() + static_cast<int32_t>(sequence.response.size()));

@@ -46,12 +46,16 @@ std::vector<double> optimizer_step(Device& device, ParameterSet& parameters, con
   std::vector<double> norms;
   for (size_t i = 0; i < step.groups.size(); ++i) {
     groups.push_back(members(parameters, step.groups[i], i));
+    const std::vector<Parameter*>& group = groups.back();
+    // Fetched once for the group: on a GPU, fetching waits.
+    const auto sums = device.arena().allocate(group.size() * sizeof(double), Purpose::workspace);
+    for (size_t j = 0; j < group.size(); ++j)
+      device.ops().sum_squares(device.context(), {group[j]->gradient.data(), static_cast<double*>(sums->data()) + j,
+                                                  group[j]->gradient.size()});
+    std::vector<double> squares(group.size());
+    device.download(squares.data(), sums->data(), squares.size() * sizeof(double));
     double total = 0.0;
-    for (const Parameter* parameter : groups.back()) {
-      double squares = 0.0;
-      device.ops().sum_squares(device.context(), {parameter->gradient.data(), &squares, parameter->gradient.size()});
-      total += squares;
-    }
+    for (const double square : squares) total += square;
     require(std::isfinite(total), "groups[", i, "]: the gradient is not finite; the weights were left as they are");
     norms.push_back(std::sqrt(total));
   }

@@ -32,20 +32,21 @@ std::vector<Group> group_by_prompt(std::span<const Sequence> sequences) {
 
 }  // namespace
 
-Packing pack(std::span<const Sequence> sequences, const ModelSpec& spec) {
+Packing pack(Device& device, std::span<const Sequence> sequences, const ModelSpec& spec) {
   Packing packing;
-  packing.prompt_end_outputs.resize(sequences.size());
+  std::vector<int32_t> ids, positions, segments, output_rows, first_outputs, targets, prediction_outputs;
+  std::vector<int32_t> prompt_end_outputs(sequences.size());
   std::vector<int32_t> first_response_output(sequences.size());
   const auto add_output = [&](int32_t row) {
-    packing.output_rows.push_back(row);
-    return static_cast<int32_t>(packing.output_rows.size()) - 1;
+    output_rows.push_back(row);
+    return static_cast<int32_t>(output_rows.size()) - 1;
   };
   const auto add_row = [&](int32_t id, size_t position) {
-    packing.ids.push_back(id);
-    packing.positions.push_back(static_cast<int32_t>(position));
+    ids.push_back(id);
+    positions.push_back(static_cast<int32_t>(position));
   };
   for (const Group& group : group_by_prompt(sequences)) {
-    const auto first_row = static_cast<int32_t>(packing.ids.size());
+    const auto first_row = static_cast<int32_t>(ids.size());
     const auto length = static_cast<int32_t>(group.prompt->tokens.size());
     auto feature_row = static_cast<int32_t>(packing.images.size() * static_cast<size_t>(spec.vision.tokens()));
     packing.images.insert(packing.images.end(), group.prompt->images.begin(), group.prompt->images.end());
@@ -53,20 +54,19 @@ Packing pack(std::span<const Sequence> sequences, const ModelSpec& spec) {
       const int32_t token = group.prompt->tokens[t];
       add_row(token == spec.image_token_id ? -1 - feature_row++ : token, t);
     }
-    const auto root = static_cast<int32_t>(packing.segments.size() / 3);
-    packing.segments.insert(packing.segments.end(), {first_row, length, -1});
-    packing.first_outputs.push_back(length - 1);
+    const auto root = static_cast<int32_t>(segments.size() / 3);
+    segments.insert(segments.end(), {first_row, length, -1});
+    first_outputs.push_back(length - 1);
     packing.prompts.push_back({first_row, length});
     const int32_t prompt_end = add_output(first_row + length - 1);
     for (const size_t i : group.members) {
       const std::vector<int32_t>& response = sequences[i].response;
-      packing.prompt_end_outputs[i] = prompt_end;
-      first_response_output[i] = static_cast<int32_t>(packing.output_rows.size());
+      prompt_end_outputs[i] = prompt_end;
+      first_response_output[i] = static_cast<int32_t>(output_rows.size());
       if (response.size() < 2) continue;
-      const auto first_response_row = static_cast<int32_t>(packing.ids.size());
-      packing.segments.insert(packing.segments.end(),
-                              {first_response_row, static_cast<int32_t>(response.size()) - 1, root});
-      packing.first_outputs.push_back(0);
+      const auto first_response_row = static_cast<int32_t>(ids.size());
+      segments.insert(segments.end(), {first_response_row, static_cast<int32_t>(response.size()) - 1, root});
+      first_outputs.push_back(0);
       for (size_t t = 0; t + 1 < response.size(); ++t) {
         add_row(response[t], static_cast<size_t>(length) + t);
         add_output(first_response_row + static_cast<int32_t>(t));
@@ -75,10 +75,17 @@ Packing pack(std::span<const Sequence> sequences, const ModelSpec& spec) {
   }
   for (size_t i = 0; i < sequences.size(); ++i)
     for (size_t t = 0; t < sequences[i].response.size(); ++t) {
-      packing.targets.push_back(sequences[i].response[t]);
-      packing.prediction_outputs.push_back(t == 0 ? packing.prompt_end_outputs[i]
-                                                  : first_response_output[i] + static_cast<int32_t>(t) - 1);
+      targets.push_back(sequences[i].response[t]);
+      prediction_outputs.push_back(t == 0 ? prompt_end_outputs[i] : first_response_output[i] + static_cast<int32_t>(t) - 1);
     }
+  packing.ids = device.mirror(std::move(ids));
+  packing.positions = device.mirror(std::move(positions));
+  packing.segments = device.mirror(std::move(segments));
+  packing.output_rows = device.mirror(std::move(output_rows));
+  packing.first_outputs = device.mirror(std::move(first_outputs));
+  packing.targets = device.mirror(std::move(targets));
+  packing.prediction_outputs = device.mirror(std::move(prediction_outputs));
+  packing.prompt_end_outputs = device.mirror(std::move(prompt_end_outputs));
   return packing;
 }
 

@@ -23,17 +23,17 @@ struct Packing {
   /** Images of the distinct prompts, in order of first use. */
   std::vector<Image> images;
   /** Per row: token id, or -1 - feature row. */
-  std::vector<int32_t> ids;
-  std::vector<int32_t> positions;
+  Indices ids;
+  Indices positions;
   Segments segments;
   /** Rows that predict a token or carry a value: the last of each prompt, and all of the responses. */
-  std::vector<int32_t> output_rows;
+  Indices output_rows;
   /** Per segment: the first of its rows that is an output row; all behind it are. */
-  std::vector<int32_t> first_outputs;
+  Indices first_outputs;
   /** Per response token, in the order of the sequences: its id and which of the output rows predicts it. */
-  std::vector<int32_t> targets, prediction_outputs;
+  Indices targets, prediction_outputs;
   /** Per sequence: which of the output rows is its last prompt row. */
-  std::vector<int32_t> prompt_end_outputs;
+  Indices prompt_end_outputs;
   /** Per distinct prompt: its first row and its length. */
   struct PromptRows {
     int32_t first, length;
@@ -41,6 +41,6 @@ struct Packing {
   std::vector<PromptRows> prompts;
 };
 
-Packing pack(std::span<const Sequence> sequences, const ModelSpec& spec);
+Packing pack(Device& device, std::span<const Sequence> sequences, const ModelSpec& spec);
 
 }  // namespace sightline

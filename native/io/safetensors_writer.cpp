@@ -153,7 +153,13 @@ void write_safetensors(const std::string& path, const std::vector<FloatTensor>& 
   TemporaryFile file(path);
   file.write(&header_bytes, sizeof header_bytes);
   file.write(header.data(), header.size());
-  for (const FloatTensor& tensor : tensors) file.write(tensor.data, byte_size(tensor));
+  for (const FloatTensor& tensor : tensors) {
+    const std::vector<float> values = tensor.values();
+    const uint64_t bytes = byte_size(tensor);
+    require(values.size() * sizeof(float) == bytes, "tensor ", quote_name(tensor.name), ": values: expected ", bytes / sizeof(float),
+            " floats, received ", values.size());
+    file.write(values.data(), bytes);
+  }
   file.move_into_place();
 }
 

@@ -1,17 +1,19 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
 
 namespace sightline {
 
-/** One fp32 tensor to write: row-major, as many floats at `data` as the product of `shape`. */
+/** One fp32 tensor to write. */
 struct FloatTensor {
   std::string name;
   std::vector<int64_t> shape;
-  const float* data;
+  /** Row-major, as many as the product of `shape`. Called once, when the tensor's turn comes, so that one is held at a time. */
+  std::function<std::vector<float>()> values;
 };
 
 /**

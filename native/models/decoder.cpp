@@ -16,7 +16,7 @@ Decoder::Decoder(ParameterSet& parameters, const DecoderSpec& spec, float residu
     : parameters_(parameters), spec_(spec) {
   const int64_t width = spec.width;
   // Scaled embeddings start at unit size, the size of the projected image features.
-  embedding_ = parameters.create("decoder.embed.weight", {spec.vocabulary_size, width}, component,
+  embedding_ = parameters.create_matrix("decoder.embed.weight", {spec.vocabulary_size, width}, component,
                                  Initializer::normal(1.0f / spec.embedding_scale));
   const auto norm = [&](const std::string& name) {
     const ParameterSet::Block block = parameters.allocate(component, width, 1);
@@ -40,30 +40,30 @@ Decoder::Decoder(ParameterSet& parameters, const DecoderSpec& spec, float residu
     layers_.push_back({norm1, norm2, std::move(qkv), std::move(out), std::move(gate_up), std::move(down)});
   }
   norm_ = norm("decoder.norm.weight");
-  head_ = parameters.create("decoder.head.weight", {spec.vocabulary_size, width}, component,
+  head_ = parameters.create_matrix("decoder.head.weight", {spec.vocabulary_size, width}, component,
                             Initializer::normal(head_deviation));
 }
 
-Var Decoder::embed(Tape& tape, const std::vector<int32_t>& ids, const Var& features) {
+Var Decoder::embed(Tape& tape, const Indices& ids, const Var& features) {
   Device& device = tape.device();
-  const int64_t rows = static_cast<int64_t>(ids.size());
+  const int64_t rows = ids.size();
   const Var y = tape.variable(rows, spec_.width);
-  tape.ops().embed(tape.context(), {embedding_.value.data(), features ? features->value.data() : nullptr, ids.data(),
+  tape.ops().embed(tape.context(), {embedding_.value.elements(), features ? features->value.elements() : Elements(), ids,
                                     y->value.data(), rows, spec_.width, spec_.embedding_scale});
-  tape.record([this, &device, &ids, features, y, rows] {
-    float* dfeatures = features ? accumulated_gradient(device, *features).data() : nullptr;
-    device.ops().embed_backward(device.context(), {y->gradient.data(), ids.data(), embedding_.gradient.data(), dfeatures, rows,
+  tape.record([this, &device, ids, features, y, rows] {
+    const Elements dfeatures = features ? accumulated_gradient(device, *features).elements() : Elements();
+    device.ops().embed_backward(device.context(), {y->gradient.data(), ids, embedding_.gradient.data(), dfeatures, rows,
                                                    spec_.width, spec_.embedding_scale});
   });
   return y;
 }
 
-Var Decoder::forward(Tape& tape, const Var& input, const std::vector<int32_t>& positions, RowAttention& attention,
-                     const std::vector<int32_t>& output_rows) {
+Var Decoder::forward(Tape& tape, const Var& input, const Indices& positions, RowAttention& attention,
+                     const Indices& output_rows) {
   Var x = input;
   for (size_t i = 0; i < layers_.size(); ++i) {
     const bool trimmed = i + 1 == layers_.size() && !output_rows.empty();
-    x = tape.checkpoint(x, [this, i, trimmed, &positions, &attention, &output_rows](Tape& t, const Var& in) {
+    x = tape.checkpoint(x, [this, i, trimmed, positions, &attention, output_rows](Tape& t, const Var& in) {
       Layer& layer = layers_[i];
       const Var qkv = layer.qkv.forward(t, rms_norm(t, in, layer.norm1, spec_.norm_epsilon));
       rope(t, qkv, shape(), positions, spec_.rope_theta);
@@ -77,26 +77,26 @@ Var Decoder::forward(Tape& tape, const Var& input, const std::vector<int32_t>& p
   return rms_norm(tape, x, norm_, spec_.norm_epsilon);
 }
 
-Decoder::LogProbs Decoder::log_probs(Tape& tape, const Var& x, const std::vector<int32_t>& targets, float temperature,
+Decoder::LogProbs Decoder::log_probs(Tape& tape, const Var& x, const Indices& targets, float temperature,
                                      bool entropies) {
   Device& device = tape.device();
-  const int64_t rows = static_cast<int64_t>(targets.size());
+  const int64_t rows = targets.size();
   LogProbs result;
   result.log_probs = device.allocate(Purpose::activations, rows, 1);
   if (entropies) result.entropies = device.allocate(Purpose::activations, rows, 1);
   result.log_prob_output = std::make_shared<Variable>(result.log_probs);
   result.entropy_output = std::make_shared<Variable>(result.entropies);
-  const float* packed = packed_head_.forward.get(device, parameters_, head_);
-  tape.ops().linear_log_prob(tape.context(), {x->value.data(), packed, targets.data(), result.log_probs.data(),
+  const void* packed = packed_head_.forward.get(device, parameters_, head_);
+  tape.ops().linear_log_prob(tape.context(), {x->value.elements(), packed, targets, result.log_probs.data(),
                                               result.entropies.data(), rows, spec_.width, spec_.vocabulary_size,
                                               1.0f / temperature, device.precision()});
-  tape.record([this, &device, x, &targets, temperature, rows, log_prob = result.log_prob_output,
+  tape.record([this, &device, x, targets, temperature, rows, log_prob = result.log_prob_output,
                entropy = result.entropy_output] {
-    Tensor gradient = device.allocate(Purpose::activations, rows, spec_.width);
+    Tensor gradient = device.allocate(Purpose::activations, rows, spec_.width, x->value.type());
     device.ops().linear_log_prob_backward(
-        device.context(), {log_prob->gradient.data(), entropy->gradient.data(), x->value.data(),
+        device.context(), {log_prob->gradient.data(), entropy->gradient.data(), x->value.elements(),
                            packed_head_.forward.get(device, parameters_, head_),
-                           packed_head_.backward.get(device, parameters_, head_), targets.data(), gradient.data(),
+                           packed_head_.backward.get(device, parameters_, head_), targets, gradient.elements(),
                            head_.gradient.data(), rows, spec_.width, spec_.vocabulary_size, 1.0f / temperature,
                            device.precision()});
     add_gradient(device, *x, gradient);
@@ -108,8 +108,8 @@ Tensor Decoder::logits(Tape& tape, const Tensor& x) {
   Device& device = tape.device();
   const int64_t n = spec_.vocabulary_size, k = spec_.width;
   Tensor logits = device.allocate(Purpose::activations, x.rows(), n);
-  tape.ops().matmul(tape.context(), {x.data(), k, 1, nullptr, 0, 0, packed_head_.forward.get(device, parameters_, head_),
-                                     logits.data(), n, nullptr, nullptr, 0, x.rows(), n, k, 1.0f, false, device.precision()});
+  tape.ops().matmul(tape.context(), {x.elements(), k, 1, nullptr, 0, 0, packed_head_.forward.get(device, parameters_, head_),
+                                     logits.elements(), n, nullptr, nullptr, 0, x.rows(), n, k, 1.0f, false, device.precision()});
   return logits;
 }
 

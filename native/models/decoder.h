@@ -31,19 +31,19 @@ class Decoder {
 
   /**
    * Token embeddings with image features spliced in, see ops/embed.h.
-   * @param features  image features, or null; @param ids must outlive the tape
+   * @param features  image features, or null
    */
-  Var embed(Tape& tape, const std::vector<int32_t>& ids, const Var& features);
+  Var embed(Tape& tape, const Indices& ids, const Var& features);
 
   /**
    * @param x            (N, width) embedded rows
-   * @param positions    (N) must outlive the tape, as must `attention` and `output_rows`
+   * @param positions    (N)
+   * @param attention    must outlive the tape
    * @param output_rows  (M) the rows whose result is wanted; the last layer leaves the others out from its queries
    *                     on. Empty: all
    * @return (M, width) after the final norm
    */
-  Var forward(Tape& tape, const Var& x, const std::vector<int32_t>& positions, RowAttention& attention,
-              const std::vector<int32_t>& output_rows);
+  Var forward(Tape& tape, const Var& x, const Indices& positions, RowAttention& attention, const Indices& output_rows);
 
   struct LogProbs {
     Tensor log_probs;
@@ -52,8 +52,8 @@ class Decoder {
     /** Steps of the backward pass read these; set them before. Either may stay empty: zero. */
     std::shared_ptr<Variable> log_prob_output, entropy_output;
   };
-  /** Log-probs of `targets` (must outlive the tape) under softmax(head(x) / temperature), see ops/linear_log_prob.h. */
-  LogProbs log_probs(Tape& tape, const Var& x, const std::vector<int32_t>& targets, float temperature, bool entropies);
+  /** Log-probs of `targets` under softmax(head(x) / temperature), see ops/linear_log_prob.h. */
+  LogProbs log_probs(Tape& tape, const Var& x, const Indices& targets, float temperature, bool entropies);
 
   /** (N, V) for sampling. */
   Tensor logits(Tape& tape, const Tensor& x);

@@ -10,7 +10,7 @@ ValueHead::ValueHead(ParameterSet& parameters, const ValueHeadSpec& spec, int64_
     const int64_t out = last ? 1 : spec.hidden_widths[i];
     const float deviation = last ? 0.0f : fan_in_deviation(in);
     layers_.emplace_back(parameters, std::vector<Linear::Part>{{concat("value_head.layers.", i), out}},
-                         Linear::Options{Component::value_head, in, true, deviation});
+                         Linear::Options{Component::value_head, in, true, deviation, last});
     in = out;
   }
 }

@@ -15,7 +15,7 @@ constexpr float position_deviation = 0.3f;
 VisionEncoder::VisionEncoder(ParameterSet& parameters, const VisionSpec& spec, float residual_deviation)
     : spec_(spec) {
   const int64_t width = spec.width, patch = spec.channels * spec.patch_size * spec.patch_size;
-  patch_weight_ = parameters.create("vision.patch_embed.weight", {width, patch}, component,
+  patch_weight_ = parameters.create_matrix("vision.patch_embed.weight", {width, patch}, component,
                                     Initializer::normal(fan_in_deviation(patch)));
   const auto vector = [&](const std::string& name, float value) {
     const ParameterSet::Block block = parameters.allocate(component, width, 1);
@@ -23,7 +23,8 @@ VisionEncoder::VisionEncoder(ParameterSet& parameters, const VisionSpec& spec, f
     return block;
   };
   patch_bias_ = vector("vision.patch_embed.bias", 0.0f);
-  position_ = parameters.create("vision.position", {spec.tokens(), width}, component, Initializer::normal(position_deviation));
+  position_ = parameters.allocate(component, spec.tokens(), width);
+  parameters.add("vision.position", {spec.tokens(), width}, component, position_, 0, Initializer::normal(position_deviation));
   for (int64_t i = 0; i < spec.layers; ++i) {
     const std::string name = concat("vision.layers.", i, ".");
     const auto linear = [&](const std::vector<Linear::Part>& parts, int64_t in, float deviation) {
@@ -47,7 +48,7 @@ Var VisionEncoder::patch_embed(Tape& tape, const Tensor& pixels) {
   Device& device = tape.device();
   const int64_t images = pixels.rows();
   const Var y = tape.variable(images * spec_.tokens(), spec_.width);
-  tape.ops().patch_embed(tape.context(), {pixels.data(), patch_weight_.value.data(), patch_bias_.value.data(),
+  tape.ops().patch_embed(tape.context(), {pixels.data(), patch_weight_.value.elements(), patch_bias_.value.data(),
                                           position_.value.data(), y->value.data(), images, spec_.channels, spec_.image_size,
                                           spec_.patch_size, spec_.width, device.precision()});
   tape.record([this, &device, pixels, y, images] {
@@ -60,15 +61,16 @@ Var VisionEncoder::patch_embed(Tape& tape, const Tensor& pixels) {
   return y;
 }
 
-Var VisionEncoder::forward(Tape& tape, const Tensor& pixels, Segments& segments) {
+Var VisionEncoder::forward(Tape& tape, const Tensor& pixels) {
   const int64_t tokens = spec_.tokens();
-  segments.clear();
+  std::vector<int32_t> images;
   for (int64_t i = 0; i < pixels.rows(); ++i)
-    segments.insert(segments.end(), {static_cast<int32_t>(i * tokens), static_cast<int32_t>(tokens), -1});
+    images.insert(images.end(), {static_cast<int32_t>(i * tokens), static_cast<int32_t>(tokens), -1});
+  const Segments segments = tape.device().mirror(std::move(images));
   const AttentionShape shape{spec_.heads, spec_.heads, spec_.width / spec_.heads};
   Var x = patch_embed(tape, pixels);
   for (Layer& layer : layers_)
-    x = tape.checkpoint(x, [&layer, &segments, shape, epsilon = spec_.norm_epsilon](Tape& t, const Var& input) {
+    x = tape.checkpoint(x, [&layer, segments, shape, epsilon = spec_.norm_epsilon](Tape& t, const Var& input) {
       const Var h = layer_norm(t, input, layer.norm1_weight, layer.norm1_bias, epsilon);
       const Var attended = attention(t, layer.qkv.forward(t, h), shape, segments, false);
       const Var middle = layer.out.forward(t, attended, input);

@@ -17,11 +17,10 @@ class VisionEncoder {
   VisionEncoder(ParameterSet& parameters, const VisionSpec& spec, float residual_deviation);
 
   /**
-   * @param pixels    (images, channels * size * size); must outlive the tape
-   * @param segments  filled with one segment per image; must outlive the tape
+   * @param pixels  (images, channels * size * size); must outlive the tape
    * @return (images * tokens, width)
    */
-  Var forward(Tape& tape, const Tensor& pixels, Segments& segments);
+  Var forward(Tape& tape, const Tensor& pixels);
 
  private:
   struct Layer {

@@ -26,9 +26,9 @@ class Vlm {
 
   /**
    * What the vision encoder makes of images, (images * vision tokens, vision width).
-   * @param pixels, segments  as VisionEncoder::forward takes them
+   * @param pixels  as VisionEncoder::forward takes them
    */
-  Var see(Tape& tape, const Tensor& pixels, Segments& segments) { return vision_.forward(tape, pixels, segments); }
+  Var see(Tape& tape, const Tensor& pixels) { return vision_.forward(tape, pixels); }
   /** Image features for the decoder, (N, decoder width), of what the vision encoder made. */
   Var project(Tape& tape, const Var& seen);
 

@@ -9,12 +9,13 @@ namespace {
 /** Fills y by work(data), and lets it be filled again where y is dropped in between. */
 template <class Work>
 void compute(Tape& tape, const Var& y, Work work) {
-  work(y->value.data());
+  work(y->value.elements());
   if (!tape.recording()) return;
   // Not `y` itself, which would then keep itself alive.
   y->recompute = [&device = tape.device(), variable = y.get(), work = std::move(work)] {
-    variable->value = device.allocate(Purpose::activations, variable->value.rows(), variable->value.columns());
-    work(variable->value.data());
+    const Tensor& dropped = variable->value;
+    variable->value = device.allocate(Purpose::activations, dropped.rows(), dropped.columns(), dropped.type());
+    work(variable->value.elements());
   };
 }
 
@@ -26,16 +27,16 @@ Var layer_norm(Tape& tape, const Var& x, const ParameterSet::Block& weight, cons
                float epsilon) {
   Device& device = tape.device();
   const int64_t rows = x->value.rows(), columns = x->value.columns();
-  const Var y = tape.variable(rows, columns);
+  const Var y = tape.variable(rows, columns, device.operand_type());
   const Tensor mean = device.allocate(Purpose::activations, rows, 1);
   const Tensor rstd = device.allocate(Purpose::activations, rows, 1);
-  compute(tape, y, [&device, x, weight, bias, mean, rstd, rows, columns, epsilon](float* to) {
+  compute(tape, y, [&device, x, weight, bias, mean, rstd, rows, columns, epsilon](Elements to) {
     device.ops().layer_norm(device.context(), {x->value.data(), weight.value.data(), bias.value.data(), to, mean.data(),
                                                rstd.data(), rows, columns, epsilon});
   });
   tape.record([&device, x, y, weight, bias, mean, rstd, rows, columns] {
     device.ops().layer_norm_backward(
-        device.context(), {y->gradient.data(), x->value.data(), weight.value.data(), mean.data(), rstd.data(),
+        device.context(), {y->gradient.elements(), x->value.data(), weight.value.data(), mean.data(), rstd.data(),
                            accumulated_gradient(device, *x).data(), weight.gradient.data(), bias.gradient.data(), rows, columns});
   });
   return y;
@@ -44,14 +45,14 @@ Var layer_norm(Tape& tape, const Var& x, const ParameterSet::Block& weight, cons
 Var rms_norm(Tape& tape, const Var& x, const ParameterSet::Block& weight, float epsilon) {
   Device& device = tape.device();
   const int64_t rows = x->value.rows(), columns = x->value.columns();
-  const Var y = tape.variable(rows, columns);
+  const Var y = tape.variable(rows, columns, device.operand_type());
   const Tensor rstd = device.allocate(Purpose::activations, rows, 1);
-  compute(tape, y, [&device, x, weight, rstd, rows, columns, epsilon](float* to) {
+  compute(tape, y, [&device, x, weight, rstd, rows, columns, epsilon](Elements to) {
     device.ops().rms_norm(device.context(), {x->value.data(), weight.value.data(), to, rstd.data(), rows, columns, epsilon});
   });
   tape.record([&device, x, y, weight, rstd, rows, columns] {
     device.ops().rms_norm_backward(device.context(),
-                                   {y->gradient.data(), x->value.data(), weight.value.data(), rstd.data(),
+                                   {y->gradient.elements(), x->value.data(), weight.value.data(), rstd.data(),
                                     accumulated_gradient(device, *x).data(), weight.gradient.data(), rows, columns});
   });
   return y;
@@ -60,10 +61,10 @@ Var rms_norm(Tape& tape, const Var& x, const ParameterSet::Block& weight, float 
 Var gelu(Tape& tape, const Var& x) {
   Device& device = tape.device();
   const int64_t count = x->value.size();
-  const Var y = tape.variable(x->value.rows(), x->value.columns());
-  compute(tape, y, [&device, x, count](float* to) { device.ops().gelu(device.context(), {x->value.data(), to, count}); });
+  const Var y = tape.variable(x->value.rows(), x->value.columns(), x->value.type());
+  compute(tape, y, [&device, x, count](Elements to) { device.ops().gelu(device.context(), {x->value.elements(), to, count}); });
   tape.record([&device, x, y, count] {
-    device.ops().gelu_backward(device.context(), {y->gradient.data(), x->value.data(), y->gradient.data(), count});
+    device.ops().gelu_backward(device.context(), {y->gradient.elements(), x->value.elements(), y->gradient.elements(), count});
     add_gradient(device, *x, y->gradient);
   });
   return y;
@@ -72,10 +73,10 @@ Var gelu(Tape& tape, const Var& x) {
 Var relu(Tape& tape, const Var& x) {
   Device& device = tape.device();
   const int64_t count = x->value.size();
-  const Var y = tape.variable(x->value.rows(), x->value.columns());
-  tape.ops().relu(tape.context(), {x->value.data(), y->value.data(), count});
+  const Var y = tape.variable(x->value.rows(), x->value.columns(), x->value.type());
+  tape.ops().relu(tape.context(), {x->value.elements(), y->value.elements(), count});
   tape.record([&device, x, y, count] {
-    device.ops().relu_backward(device.context(), {y->gradient.data(), y->value.data(), y->gradient.data(), count});
+    device.ops().relu_backward(device.context(), {y->gradient.elements(), y->value.elements(), y->gradient.elements(), count});
     add_gradient(device, *x, y->gradient);
   });
   return y;
@@ -84,23 +85,23 @@ Var relu(Tape& tape, const Var& x) {
 Var swiglu(Tape& tape, const Var& gate_up) {
   Device& device = tape.device();
   const int64_t rows = gate_up->value.rows(), width = gate_up->value.columns() / 2;
-  const Var y = tape.variable(rows, width);
-  compute(tape, y, [&device, gate_up, rows, width](float* to) {
-    device.ops().swiglu(device.context(), {gate_up->value.data(), to, rows, width});
+  const Var y = tape.variable(rows, width, gate_up->value.type());
+  compute(tape, y, [&device, gate_up, rows, width](Elements to) {
+    device.ops().swiglu(device.context(), {gate_up->value.elements(), to, rows, width});
   });
   tape.record([&device, gate_up, y, rows, width] {
-    Tensor gradient = device.allocate(Purpose::activations, rows, 2 * width);
+    Tensor gradient = device.allocate(Purpose::activations, rows, 2 * width, gate_up->value.type());
     device.ops().swiglu_backward(device.context(),
-                                 {y->gradient.data(), gate_up->value.data(), gradient.data(), rows, width});
+                                 {y->gradient.elements(), gate_up->value.elements(), gradient.elements(), rows, width});
     add_gradient(device, *gate_up, gradient);
   });
   return y;
 }
 
-void rope(Tape& tape, const Var& qkv, const AttentionShape& shape, const std::vector<int32_t>& positions, float theta) {
+void rope(Tape& tape, const Var& qkv, const AttentionShape& shape, const Indices& positions, float theta) {
   Device& device = tape.device();
-  const auto rotate = [&device, shape, &positions, theta](const Tensor& x, bool inverse) {
-    device.ops().rope(device.context(), {x.data(), positions.data(), x.rows(), x.columns(), shape.heads + shape.kv_heads,
+  const auto rotate = [&device, shape, positions, theta](const Tensor& x, bool inverse) {
+    device.ops().rope(device.context(), {x.elements(), positions, x.rows(), x.columns(), shape.heads + shape.kv_heads,
                                          shape.head_size, theta, inverse});
   };
   rotate(qkv->value, false);
@@ -108,34 +109,34 @@ void rope(Tape& tape, const Var& qkv, const AttentionShape& shape, const std::ve
 }
 
 Var attention(Tape& tape, const Var& qkv, const AttentionShape& shape, const Segments& segments, bool causal,
-              const std::vector<int32_t>* first_queries) {
+              const Indices& first_queries) {
   Device& device = tape.device();
-  const int64_t rows = qkv->value.rows(), count = static_cast<int64_t>(segments.size()) / 3;
-  const int32_t* queries = first_queries ? first_queries->data() : nullptr;
-  const Var y = tape.variable(rows, shape.out_columns());
+  const int64_t rows = qkv->value.rows(), count = segments.size() / 3;
+  const Mirrored<int32_t> queries = first_queries.empty() ? Mirrored<int32_t>() : first_queries;
+  const Var y = tape.variable(rows, shape.out_columns(), qkv->value.type());
   const Tensor log_sum_exp = device.allocate(Purpose::activations, rows, shape.heads);
-  tape.ops().attention(tape.context(), {qkv->value.data(), segments.data(), queries, y->value.data(), log_sum_exp.data(), count,
+  tape.ops().attention(tape.context(), {qkv->value.elements(), segments, queries, y->value.elements(), log_sum_exp.data(), count,
                                         shape.heads, shape.kv_heads, shape.head_size, shape.scale(), causal});
-  tape.record([&device, qkv, y, log_sum_exp, shape, &segments, queries, causal, rows, count] {
-    Tensor gradient = device.allocate(Purpose::activations, rows, shape.qkv_columns());
+  tape.record([&device, qkv, y, log_sum_exp, shape, segments, first_queries, queries, causal, rows, count] {
+    Tensor gradient = device.allocate(Purpose::activations, rows, shape.qkv_columns(), qkv->value.type());
     device.ops().attention_backward(
-        device.context(),
-        {y->gradient.data(), qkv->value.data(), y->value.data(), log_sum_exp.data(), segments.data(), queries, gradient.data(),
-         count, shape.heads, shape.kv_heads, shape.head_size, shape.scale(), causal});
+        device.context(), {y->gradient.elements(), qkv->value.elements(), y->value.elements(), log_sum_exp.data(), segments,
+                           queries, gradient.elements(), count, shape.heads, shape.kv_heads, shape.head_size, shape.scale(), causal});
     add_gradient(device, *qkv, gradient);
   });
   return y;
 }
 
-Var gather_rows(Tape& tape, const Var& x, std::vector<int32_t> rows, float gradient_scale) {
+Var gather_rows(Tape& tape, const Var& x, const Indices& rows, float gradient_scale) {
   Device& device = tape.device();
-  const int64_t count = static_cast<int64_t>(rows.size()), columns = x->value.columns();
-  const Var y = tape.variable(count, columns);
-  tape.ops().gather_rows(tape.context(), {x->value.data(), rows.data(), y->value.data(), count, columns});
-  tape.record([&device, x, y, rows = std::move(rows), gradient_scale, count, columns] {
+  const int64_t columns = x->value.columns();
+  const Var y = tape.variable(rows.size(), columns, x->value.type());
+  tape.ops().gather_rows(tape.context(), {x->value.elements(), rows, y->value.elements(), rows.size(), columns});
+  tape.record([&device, x, y, rows, gradient_scale, columns] {
     if (gradient_scale == 0.0f) return;
-    device.ops().scatter_add_rows(device.context(), {y->gradient.data(), rows.data(), accumulated_gradient(device, *x).data(),
-                                                     count, columns, gradient_scale});
+    device.ops().scatter_add_rows(device.context(),
+                                  {y->gradient.elements(), rows, accumulated_gradient(device, *x).elements(), rows.size(),
+                                   columns, gradient_scale});
   });
   return y;
 }

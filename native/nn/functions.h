@@ -7,6 +7,8 @@
 
 namespace sightline {
 
+// Norms read the residual stream, which is fp32, and write operands of products; functions of operands return operands.
+
 /** LayerNorm over the columns of each row, see ops/layer_norm.h. Weight and bias are (C, 1) blocks. */
 Var layer_norm(Tape& tape, const Var& x, const ParameterSet::Block& weight, const ParameterSet::Block& bias, float epsilon);
 
@@ -32,22 +34,22 @@ struct AttentionShape {
 };
 
 /** Sequences packed one after the other, see ops/attention.h: (first row, length, prefix segment or -1) each. */
-using Segments = std::vector<int32_t>;
+using Segments = Indices;
 
-/** Rotates queries and keys in place, see ops/rope.h. `positions` must outlive the tape. */
-void rope(Tape& tape, const Var& qkv, const AttentionShape& shape, const std::vector<int32_t>& positions, float theta);
+/** Rotates queries and keys in place, see ops/rope.h. */
+void rope(Tape& tape, const Var& qkv, const AttentionShape& shape, const Indices& positions, float theta);
 
 /**
- * Attention over packed segments. `segments` must outlive the tape, as must `first_queries`.
- * @param first_queries  null, or per segment the first of its rows that is a query, see ops/attention.h; what the result holds
+ * Attention over packed segments.
+ * @param first_queries  empty, or per segment the first of its rows that is a query, see ops/attention.h; what the result holds
  *                       for the rows before it is undefined, and no gradient comes from there
  */
 Var attention(Tape& tape, const Var& qkv, const AttentionShape& shape, const Segments& segments, bool causal,
-              const std::vector<int32_t>* first_queries = nullptr);
+              const Indices& first_queries = {});
 
 /**
  * The chosen rows. In the backward pass their gradient, times `gradient_scale`, is added to those rows of x.
  */
-Var gather_rows(Tape& tape, const Var& x, std::vector<int32_t> rows, float gradient_scale = 1.0f);
+Var gather_rows(Tape& tape, const Var& x, const Indices& rows, float gradient_scale = 1.0f);
 
 }  // namespace sightline

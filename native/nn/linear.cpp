@@ -6,40 +6,39 @@ namespace sightline {
 namespace {
 
 /** c (M, N) = alpha * x w, or added to c: x (M, K) rows x_row_stride apart, w packed, c rows c_row_stride apart. */
-MatmulArgs times(const Device& device, const float* x, int64_t x_row_stride, int64_t m, int64_t k, const float* packed, int64_t n,
-                 float* c, int64_t c_row_stride, float alpha, bool accumulate) {
+MatmulArgs times(const Device& device, ConstElements x, int64_t x_row_stride, int64_t m, int64_t k, const void* packed, int64_t n,
+                 Elements c, int64_t c_row_stride, float alpha, bool accumulate) {
   return {x, x_row_stride, 1, nullptr, 0, 0, packed, c, c_row_stride, nullptr, nullptr, 0,
           m, n, k, alpha, accumulate, device.precision()};
 }
 
 /** c (M, N) += alpha * x^T y: x (K, M) rows x_row_stride apart, y (K, N). */
-MatmulArgs transposed_times(const Device& device, const float* x, int64_t x_row_stride, int64_t m, const Tensor& y,
+MatmulArgs transposed_times(const Device& device, ConstElements x, int64_t x_row_stride, int64_t m, const Tensor& y,
                             const Tensor& c, float alpha) {
-  return {x, 1, x_row_stride, y.data(), y.columns(), 1, nullptr, c.data(), c.columns(), nullptr, nullptr, 0,
+  return {x, 1, x_row_stride, y.elements(), y.columns(), 1, nullptr, c.elements(), c.columns(), nullptr, nullptr, 0,
           m, y.columns(), y.rows(), alpha, true, device.precision()};
 }
 
 }  // namespace
 
-const float* PackedWeight::get(Device& device, const ParameterSet& parameters, const ParameterSet::Block& weight) {
+const void* PackedWeight::get(Device& device, const ParameterSet& parameters, const ParameterSet::Block& weight) {
   if (const uint64_t version = parameters.version(weight); version_ != version) {
     const int64_t rows = weight.value.rows(), columns = weight.value.columns();
     const bool transposed = side_ == Side::transposed;
     const int64_t k = transposed ? columns : rows, n = transposed ? rows : columns;
-    if (!packed_)
-      packed_ = device.allocate(Purpose::workspace, 1, matmul_packed_size(device.isa(), device.precision(), k, n));
-    device.ops().pack_matrix(device.context(), {weight.value.data(), transposed ? 1 : columns, transposed ? columns : 1,
-                                                packed_.data(), k, n, device.precision()});
+    if (!packed_) packed_ = device.arena().allocate(static_cast<size_t>(device.packed_bytes(k, n)), Purpose::workspace);
+    device.ops().pack_matrix(device.context(), {weight.value.elements(), transposed ? 1 : columns, transposed ? columns : 1,
+                                                packed_->data(), k, n, device.precision()});
     version_ = version;
   }
-  return packed_.data();
+  return packed_->data();
 }
 
 Linear::Linear(ParameterSet& parameters, const std::vector<Part>& parts, const Options& options)
-    : parameters_(parameters) {
+    : parameters_(parameters), keeps_fp32_(options.keeps_fp32) {
   int64_t out = 0;
   for (const Part& part : parts) out += part.out;
-  weight_ = parameters.allocate(options.component, out, options.in);
+  weight_ = parameters.allocate_matrix(options.component, out, options.in);
   if (options.bias) bias_ = parameters.allocate(options.component, out, 1);
   int64_t first = 0;
   for (const Part& part : parts) {
@@ -66,13 +65,14 @@ Var Linear::forward(Tape& tape, const Var& x, const Var& residual) {
   Device& device = tape.device();
   const int64_t rows = x->value.rows();
   x->restore();
-  const Var y = tape.variable(rows, out());
+  const DType type = residual || keeps_fp32_ ? DType::f32 : device.operand_type();
+  const Var y = tape.variable(rows, out(), type);
   const int64_t in = x->value.columns();
-  MatmulArgs product = times(device, x->value.data(), in, rows, in, packed_.forward.get(device, parameters_, weight_),
-                             out(), y->value.data(), out(), 1.0f, false);
+  MatmulArgs product = times(device, x->value.elements(), in, rows, in, packed_.forward.get(device, parameters_, weight_),
+                             out(), y->value.elements(), out(), 1.0f, false);
   if (bias_.value) product.bias = bias_.value.data();
   if (residual) {
-    product.addend = residual->value.data();
+    product.addend = residual->value.elements();
     product.addend_row_stride = out();
   }
   tape.ops().matmul(tape.context(), product);
@@ -80,13 +80,13 @@ Var Linear::forward(Tape& tape, const Var& x, const Var& residual) {
   std::vector<Tensor> projections;  // x A^T of each adapter
   for (Adapter& adapter : adapters_) {
     const int64_t rank = adapter.a.value.rows();
-    Tensor projection = device.allocate(Purpose::activations, rows, rank);
-    tape.ops().matmul(tape.context(), times(device, x->value.data(), in, rows, in,
+    Tensor projection = device.allocate(Purpose::activations, rows, rank, device.operand_type());
+    tape.ops().matmul(tape.context(), times(device, x->value.elements(), in, rows, in,
                                             adapter.packed_a.forward.get(device, parameters_, adapter.a), rank,
-                                            projection.data(), rank, 1.0f, false));
-    tape.ops().matmul(tape.context(), times(device, projection.data(), rank, rows, rank,
+                                            projection.elements(), rank, 1.0f, false));
+    tape.ops().matmul(tape.context(), times(device, projection.elements(), rank, rows, rank,
                                             adapter.packed_b.forward.get(device, parameters_, adapter.b), adapter.out,
-                                            y->value.data() + adapter.first_column, out(), adapter.scale, true));
+                                            y->value.elements().at(adapter.first_column), out(), adapter.scale, true));
     projections.push_back(std::move(projection));
   }
 
@@ -105,26 +105,26 @@ void Linear::backward(Device& device, const Var& x, const Var& y, const std::vec
   const int64_t rows = dy.rows(), in = x->value.columns();
   if (weight_.gradient || !adapters_.empty()) x->restore();
   if (weight_.gradient)
-    ops.matmul(context, transposed_times(device, dy.data(), out(), out(), x->value, weight_.gradient, 1.0f));
-  if (bias_.gradient) ops.sum_rows(context, {dy.data(), bias_.gradient.data(), rows, out()});
+    ops.matmul(context, transposed_times(device, dy.elements(), out(), out(), x->value, weight_.gradient, 1.0f));
+  if (bias_.gradient) ops.sum_rows(context, {dy.elements(), bias_.gradient.data(), rows, out()});
 
   const bool first = !x->gradient;
-  if (first) x->gradient = device.allocate(Purpose::activations, rows, in);
-  ops.matmul(context, times(device, dy.data(), out(), rows, out(), packed_.backward.get(device, parameters_, weight_), in,
-                            x->gradient.data(), in, 1.0f, !first));
+  if (first) x->gradient = device.allocate(Purpose::activations, rows, in, x->value.type());
+  ops.matmul(context, times(device, dy.elements(), out(), rows, out(), packed_.backward.get(device, parameters_, weight_), in,
+                            x->gradient.elements(), in, 1.0f, !first));
 
   for (size_t i = 0; i < adapters_.size(); ++i) {
     Adapter& adapter = adapters_[i];
-    const float* dpart = dy.data() + adapter.first_column;
+    const ConstElements dpart = dy.elements().at(adapter.first_column);
     const int64_t rank = adapter.a.value.rows();
     ops.matmul(context, transposed_times(device, dpart, out(), adapter.out, projections[i], adapter.b.gradient, adapter.scale));
-    const Tensor dprojection = device.allocate(Purpose::activations, rows, rank);
+    const Tensor dprojection = device.allocate(Purpose::activations, rows, rank, device.operand_type());
     ops.matmul(context, times(device, dpart, out(), rows, adapter.out,
-                              adapter.packed_b.backward.get(device, parameters_, adapter.b), rank, dprojection.data(),
+                              adapter.packed_b.backward.get(device, parameters_, adapter.b), rank, dprojection.elements(),
                               rank, adapter.scale, false));
-    ops.matmul(context, transposed_times(device, dprojection.data(), rank, rank, x->value, adapter.a.gradient, 1.0f));
-    ops.matmul(context, times(device, dprojection.data(), rank, rows, rank,
-                              adapter.packed_a.backward.get(device, parameters_, adapter.a), in, x->gradient.data(), in,
+    ops.matmul(context, transposed_times(device, dprojection.elements(), rank, rank, x->value, adapter.a.gradient, 1.0f));
+    ops.matmul(context, times(device, dprojection.elements(), rank, rows, rank,
+                              adapter.packed_a.backward.get(device, parameters_, adapter.a), in, x->gradient.elements(), in,
                               1.0f, true));
   }
 }

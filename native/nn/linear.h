@@ -15,11 +15,11 @@ class PackedWeight {
   enum class Side { transposed, plain };
   explicit PackedWeight(Side side) : side_(side) {}
 
-  const float* get(Device& device, const ParameterSet& parameters, const ParameterSet::Block& weight);
+  const void* get(Device& device, const ParameterSet& parameters, const ParameterSet::Block& weight);
 
  private:
   Side side_;
-  Tensor packed_;
+  std::shared_ptr<Storage> packed_;
   uint64_t version_ = 0;
 };
 
@@ -31,7 +31,8 @@ struct PackedWeights {
 /**
  * y = x W^T + bias (+ residual), with low-rank adapters y += (alpha / r) (x A^T) B^T where the component is adapted.
  * W may stack several parts that are parameters of their own (query, key and value; gate and up): one product computes all.
- * Shapes: x (N, in), W (out, in) as in PyTorch, A (r, in), B (out, r), y (N, out).
+ * Shapes: x (N, in), W (out, in) as in PyTorch, A (r, in), B (out, r), y (N, out). y is an operand of what comes next, or,
+ * with a residual or as the last of a model, fp32.
  */
 class Linear {
  public:
@@ -46,6 +47,8 @@ class Linear {
     bool bias;
     /** Standard deviation of the initial weights. */
     float initial_deviation;
+    /** Whether results are added up in a residual stream, or read as they are: fp32. Else they are operands. */
+    bool keeps_fp32 = false;
   };
   Linear(ParameterSet& parameters, const std::vector<Part>& parts, const Options& options);
 
@@ -64,6 +67,7 @@ class Linear {
   void backward(Device& device, const Var& x, const Var& y, const std::vector<Tensor>& projections);
 
   const ParameterSet& parameters_;
+  bool keeps_fp32_;
   ParameterSet::Block weight_, bias_;
   PackedWeights packed_;
   std::vector<Adapter> adapters_;

@@ -33,20 +33,24 @@ const char* component_name(Component component) {
   return "vision";
 }
 
-ParameterSet::Block ParameterSet::allocate(Purpose purpose, bool trainable, int64_t rows, int64_t columns) {
+ParameterSet::Block ParameterSet::allocate(Purpose purpose, bool trainable, int64_t rows, int64_t columns, DType type) {
   Block block;
-  block.value = device_.allocate(purpose, rows, columns);
+  block.value = device_.allocate(purpose, rows, columns, type);
   if (trainable) block.gradient = device_.allocate_zeros(Purpose::gradients, rows, columns);
   return block;
 }
 
+ParameterSet::Block ParameterSet::allocate_matrix(Component component, int64_t rows, int64_t columns) {
+  const bool trained = trains_all(component);
+  return allocate(Purpose::weights, trained, rows, columns, trained ? DType::f32 : device_.operand_type());
+}
+
 ParameterSet::Block ParameterSet::allocate(Component component, int64_t rows, int64_t columns) {
-  const bool trainable = options_.trainable[static_cast<int>(component)] == Trainable::all;
-  return allocate(Purpose::weights, trainable, rows, columns);
+  return allocate(Purpose::weights, trains_all(component), rows, columns, DType::f32);
 }
 
 ParameterSet::Block ParameterSet::allocate_adapter(int64_t rows, int64_t columns) {
-  return allocate(Purpose::adapter, true, rows, columns);
+  return allocate(Purpose::adapter, true, rows, columns, DType::f32);
 }
 
 void ParameterSet::add(const std::string& name, const std::vector<int64_t>& shape, Component component, const Block& block,
@@ -62,10 +66,10 @@ void ParameterSet::add(const std::string& name, const std::vector<int64_t>& shap
   parameters_.push_back(std::move(parameter));
 }
 
-ParameterSet::Block ParameterSet::create(const std::string& name, const std::vector<int64_t>& shape, Component component,
-                                         const Initializer& initializer) {
+ParameterSet::Block ParameterSet::create_matrix(const std::string& name, const std::vector<int64_t>& shape,
+                                                Component component, const Initializer& initializer) {
   const int64_t columns = shape.back();
-  const Block block = allocate(component, element_count(shape) / columns, columns);
+  const Block block = allocate_matrix(component, element_count(shape) / columns, columns);
   add(name, shape, component, block, 0, initializer);
   return block;
 }
@@ -79,16 +83,13 @@ float fan_in_deviation(int64_t fan_in) { return 1.0f / std::sqrt(static_cast<flo
 
 void ParameterSet::clear_gradients() {
   for (const Parameter& parameter : parameters_)
-    if (parameter.trainable()) fill_zero(parameter.gradient);
+    if (parameter.trainable()) device_.fill_zero(parameter.gradient);
 }
 
 void ParameterSet::initialize(const Parameter& parameter, const Initializer& initializer) const {
-  float* values = parameter.value.data();
   const int64_t count = parameter.value.size();
-  if (initializer.kind == Initializer::Kind::constant) {
-    for (int64_t i = 0; i < count; ++i) values[i] = initializer.value;
-    return;
-  }
+  std::vector<float> values(static_cast<size_t>(count), initializer.value);
+  if (initializer.kind == Initializer::Kind::constant) return device_.write(parameter.value, values.data());
   const uint64_t hash = hash_name(parameter.name);
   const std::array<uint32_t, 2> key{options_.seed ^ static_cast<uint32_t>(hash), static_cast<uint32_t>(hash >> 32)};
   for (int64_t i = 0; i < count; i += 2) {
@@ -105,8 +106,9 @@ void ParameterSet::initialize(const Parameter& parameter, const Initializer& ini
       pair[1] = 2.0 * v - 1.0;
     }
     for (int64_t j = i; j < count && j < i + 2; ++j)
-      values[j] = static_cast<float>(pair[j - i] * static_cast<double>(initializer.value));
+      values[static_cast<size_t>(j)] = static_cast<float>(pair[j - i] * static_cast<double>(initializer.value));
   }
+  device_.write(parameter.value, values.data());
 }
 
 }  // namespace sightline

@@ -67,7 +67,9 @@ class ParameterSet {
   struct Block {
     Tensor value, gradient;
   };
-  /** A block for weights proper. */
+  /** A block for weights that products read: stored as operands are while the component is frozen, else fp32. */
+  Block allocate_matrix(Component component, int64_t rows, int64_t columns);
+  /** A block for any other weights: fp32. */
   Block allocate(Component component, int64_t rows, int64_t columns);
   /** A block for an adapter, which is trained. */
   Block allocate_adapter(int64_t rows, int64_t columns);
@@ -75,9 +77,9 @@ class ParameterSet {
   /** Registers rows [first_row, ...) of `block` under `name` and initialises them from the seed and the name alone. */
   void add(const std::string& name, const std::vector<int64_t>& shape, Component component, const Block& block,
            int64_t first_row, const Initializer& initializer);
-  /** A parameter with a block of its own. */
-  Block create(const std::string& name, const std::vector<int64_t>& shape, Component component,
-               const Initializer& initializer);
+  /** A matrix with a block of its own. */
+  Block create_matrix(const std::string& name, const std::vector<int64_t>& shape, Component component,
+                      const Initializer& initializer);
 
   /** The adapter shape, where this component is trained by adapters. */
   const LoraSpec* lora(Component component) const;
@@ -104,7 +106,8 @@ class ParameterSet {
   void clear_gradients();
 
  private:
-  Block allocate(Purpose purpose, bool trainable, int64_t rows, int64_t columns);
+  Block allocate(Purpose purpose, bool trainable, int64_t rows, int64_t columns, DType type);
+  bool trains_all(Component component) const { return trainable(component) == Trainable::all; }
   void initialize(const Parameter& parameter, const Initializer& initializer) const;
 
   Device& device_;

@@ -6,7 +6,7 @@
 
 namespace sightline::SIGHTLINE_ISA {
 
-void sum_squares(ExecutionContext& context, const SumSquaresArgs& a) {
+void sum_squares(CpuContext& context, const SumSquaresArgs& a) {
   const int64_t blocks = row_block_count(a.count, 1);
   auto* partials = reinterpret_cast<double*>(context.shared_scratch(2 * blocks));
   for_element_blocks(context, a.count, [&](RowBlock block) {
@@ -30,7 +30,7 @@ void sum_squares(ExecutionContext& context, const SumSquaresArgs& a) {
   *a.total = total;
 }
 
-void adamw(ExecutionContext& context, const AdamwArgs& a) {
+void adamw(CpuContext& context, const AdamwArgs& a) {
   for_element_blocks(context, a.count, [&](RowBlock block) {
     float* parameter = a.parameter + block.first;
     const float* gradient = a.gradient + block.first;

@@ -11,7 +11,7 @@ constexpr int64_t chunk_rows = 64;
 
 }  // namespace
 
-void attention(ExecutionContext& context, const AttentionArgs& args) {
+void attention(CpuContext& context, const AttentionArgs& args) {
   const int64_t d = args.head_size, width = padded_head_size(d), group = args.heads / args.kv_heads;
   const int64_t row_stride = (args.heads + 2 * args.kv_heads) * d;
   for_each_family(context, args, true, [&](const FamilyTask& task) {
@@ -23,7 +23,7 @@ void attention(ExecutionContext& context, const AttentionArgs& args) {
     for (int64_t i = task.family.root; i < task.family.end; ++i) {
       const Segment s = task.family.at(i);
       // The keys of the root stay where they are; those of the segment before this one are overwritten.
-      const float* key = args.qkv + s.first * row_stride + (args.heads + task.kv_head) * d;
+      const float* key = args.qkv.as<float>() + s.first * row_stride + (args.heads + task.kv_head) * d;
       put_transposed(keys, s.before, s.length, d, key, row_stride);
       put_padded(values + s.before * width, s.length, d, key + args.kv_heads * d, row_stride);
       for (int64_t begin = s.first_query; begin < s.length; begin += chunk_rows) {
@@ -33,8 +33,8 @@ void attention(ExecutionContext& context, const AttentionArgs& args) {
             const int64_t row = s.first + t;
             int64_t visible[Rows];
             for (int r = 0; r < Rows; ++r) visible[r] = s.visible(t + r, args.causal);
-            attend_rows<Rows, true>({{args.qkv + row * row_stride + h * d, row_stride},
-                               {args.out + (row * args.heads + h) * d, args.heads * d},
+            attend_rows<Rows, true>({{args.qkv.as<float>() + row * row_stride + h * d, row_stride},
+                               {args.out.as<float>() + (row * args.heads + h) * d, args.heads * d},
                                {args.log_sum_exp + row * args.heads + h, args.heads}},
                               visible, block, d, args.scale);
           });

@@ -2,7 +2,9 @@
 
 #include <cstdint>
 
+#include "core/elements.h"
 #include "core/fields.h"
+#include "core/mirrored.h"
 
 namespace sightline {
 
@@ -32,10 +34,10 @@ inline constexpr int64_t attention_block = 64;
  * Ainslie et al. 2023, arXiv 2305.13245.
  */
 struct AttentionArgs {
-  const float* qkv;
-  const int32_t* segments;
-  const int32_t* first_queries;
-  float* out;
+  ConstElements qkv;
+  Mirrored<int32_t> segments;
+  Mirrored<int32_t> first_queries;
+  Elements out;
   float* log_sum_exp;
   int64_t segment_count, heads, kv_heads, head_size;
   float scale;
@@ -54,13 +56,13 @@ struct AttentionArgs {
  * Source: Dao 2023, arXiv 2307.08691, algorithm 2.
  */
 struct AttentionBackwardArgs {
-  const float* dout;
-  const float* qkv;
-  const float* out;
+  ConstElements dout;
+  ConstElements qkv;
+  ConstElements out;
   const float* log_sum_exp;
-  const int32_t* segments;
-  const int32_t* first_queries;
-  float* dqkv;
+  Mirrored<int32_t> segments;
+  Mirrored<int32_t> first_queries;
+  Elements dqkv;
   int64_t segment_count, heads, kv_heads, head_size;
   float scale;
   bool causal;

@@ -94,12 +94,12 @@ void backward_chunk(const AttentionBackwardArgs& args, const Scratch& scratch, c
                     int64_t rows, int64_t h) {
   const int64_t d = args.head_size, width = padded_head_size(d), row_stride = (args.heads + 2 * args.kv_heads) * d;
   const int64_t first_row = segment.first + begin;
-  put_padded(scratch.q, rows, d, args.qkv + first_row * row_stride + h * d, row_stride);
-  put_padded(scratch.dout, rows, d, args.dout + (first_row * args.heads + h) * d, args.heads * d);
+  put_padded(scratch.q, rows, d, args.qkv.as<float>() + first_row * row_stride + h * d, row_stride);
+  put_padded(scratch.dout, rows, d, args.dout.as<float>() + (first_row * args.heads + h) * d, args.heads * d);
   for (int64_t t = 0; t < rows; ++t) {
     const int64_t at = (first_row + t) * args.heads + h;
     scratch.delta[t] = sum_vectors(d, [&](int64_t c, auto n) {
-      return load(args.dout + at * d + c, n) * load(args.out + at * d + c, n);
+      return load(args.dout.as<float>() + at * d + c, n) * load(args.out.as<float>() + at * d + c, n);
     });
     scratch.lse[t] = args.log_sum_exp[at] * log2_e;
   }
@@ -134,13 +134,13 @@ void backward_chunk(const AttentionBackwardArgs& args, const Scratch& scratch, c
   }
   for (int64_t t = 0; t < rows; ++t)
     for_vectors(d, [&](int64_t c, auto n) {
-      store(args.dqkv + (first_row + t) * row_stride + h * d + c, load(scratch.dq + t * width + c), n);
+      store(args.dqkv.as<float>() + (first_row + t) * row_stride + h * d + c, load(scratch.dq + t * width + c), n);
     });
 }
 
 }  // namespace
 
-void attention_backward(ExecutionContext& context, const AttentionBackwardArgs& args) {
+void attention_backward(CpuContext& context, const AttentionBackwardArgs& args) {
   const int64_t d = args.head_size, width = padded_head_size(d), group = args.heads / args.kv_heads;
   const int64_t row_stride = (args.heads + 2 * args.kv_heads) * d;
   for_each_family(context, args, false, [&](const FamilyTask& task) {
@@ -148,7 +148,7 @@ void attention_backward(ExecutionContext& context, const AttentionBackwardArgs& 
     const Scratch scratch(context.thread_scratch(task.thread, Scratch::size(positions, d, width)), positions, d, width);
     const auto write_gradients = [&](const Segment& s) {
       for (int64_t t = 0; t < s.length; ++t) {
-        float* dkey = args.dqkv + (s.first + t) * row_stride + (args.heads + task.kv_head) * d;
+        float* dkey = args.dqkv.as<float>() + (s.first + t) * row_stride + (args.heads + task.kv_head) * d;
         for_vectors(d, [&](int64_t c, auto n) {
           store(dkey + c, load(scratch.dkeys + (s.before + t) * width + c), n);
           store(dkey + args.kv_heads * d + c, load(scratch.dvalues + (s.before + t) * width + c), n);
@@ -157,7 +157,7 @@ void attention_backward(ExecutionContext& context, const AttentionBackwardArgs& 
     };
     for (int64_t i = task.family.root; i < task.family.end; ++i) {
       const Segment s = task.family.at(i);
-      const float* key = args.qkv + s.first * row_stride + (args.heads + task.kv_head) * d;
+      const float* key = args.qkv.as<float>() + s.first * row_stride + (args.heads + task.kv_head) * d;
       put_transposed(scratch.keys_t, s.before, s.length, d, key, row_stride);
       put_transposed(scratch.values_t, s.before, s.length, d, key + args.kv_heads * d, row_stride);
       put_padded(scratch.keys + s.before * width, s.length, d, key, row_stride);
@@ -165,7 +165,7 @@ void attention_backward(ExecutionContext& context, const AttentionBackwardArgs& 
       std::memset(scratch.dvalues + s.before * width, 0, static_cast<size_t>(s.length * width) * sizeof(float));
       for (int64_t h = task.kv_head * group; h < (task.kv_head + 1) * group; ++h) {
         for (int64_t t = 0; t < s.first_query; ++t)
-          std::memset(args.dqkv + (s.first + t) * row_stride + h * d, 0, static_cast<size_t>(d) * sizeof(float));
+          std::memset(args.dqkv.as<float>() + (s.first + t) * row_stride + h * d, 0, static_cast<size_t>(d) * sizeof(float));
         for (int64_t t = s.first_query; t < s.length; t += chunk_rows)
           backward_chunk(args, scratch, s, t, min(chunk_rows, s.length - t), h);
       }

@@ -16,16 +16,16 @@ constexpr int64_t task_elements = 1 << 14;
 void decode_row(const AttentionDecodeArgs& args, int64_t row, int64_t first, int64_t last) {
   const int64_t d = args.head_size, group = args.heads / args.kv_heads;
   const int64_t row_stride = (args.heads + 2 * args.kv_heads) * d;
-  const float* const* pages = args.pages + row * args.max_pages;
+  const void* const* pages = args.pages + row * args.max_pages;
   const auto tile = [&]<int Rows, bool OneHead>(int64_t h) {
     const auto block = [&](int64_t i) {
-      const float* layer = pages[i] + args.layer_offset;
+      const auto* layer = static_cast<const float*>(pages[i]) + args.layer_offset;
       const int64_t at = h / group * attention_block;
       return KeyValueBlock{layer + at * d, layer + args.kv_heads * attention_block * d + at * padded_head_size(d)};
     };
     int64_t visible[Rows];
     for (int r = 0; r < Rows; ++r) visible[r] = args.lengths[row];
-    attend_rows<Rows, OneHead>({{args.qkv + row * row_stride + h * d, d}, {args.out + (row * args.heads + h) * d, d}, {nullptr, 0}},
+    attend_rows<Rows, OneHead>({{args.qkv.as<float>() + row * row_stride + h * d, d}, {args.out.as<float>() + (row * args.heads + h) * d, d}, {nullptr, 0}},
                                visible, block, d, args.scale);
   };
   const auto one_head = [&]<int Rows>(int64_t h) { tile.template operator()<Rows, true>(h); };
@@ -39,7 +39,7 @@ void decode_row(const AttentionDecodeArgs& args, int64_t row, int64_t first, int
 
 }  // namespace
 
-void attention_decode(ExecutionContext& context, const AttentionDecodeArgs& args) {
+void attention_decode(CpuContext& context, const AttentionDecodeArgs& args) {
   const int64_t group = args.heads / args.kv_heads;
   // Heads that a task computes together: those that share keys, or some that do not, since one alone has to wait for its sums.
   const int64_t together = group == 1 ? heads_at_once : group, units = (args.heads + together - 1) / together;
@@ -55,15 +55,15 @@ void attention_decode(ExecutionContext& context, const AttentionDecodeArgs& args
   });
 }
 
-void kv_write(ExecutionContext& context, const KvWriteArgs& args) {
+void kv_write(CpuContext& context, const KvWriteArgs& args) {
   const int64_t d = args.head_size, width = padded_head_size(d);
   const int64_t row_stride = (args.heads + 2 * args.kv_heads) * d;
   constexpr int64_t rows_per_task = 16;
   context.pool().parallel_for((args.rows + rows_per_task - 1) / rows_per_task, [&](int64_t task, int) {
     for (int64_t row = task * rows_per_task; row < min(args.rows, (task + 1) * rows_per_task); ++row) {
-      const float* keys = args.qkv + row * row_stride + args.heads * d;
+      const float* keys = args.qkv.as<float>() + row * row_stride + args.heads * d;
       const float* values = keys + args.kv_heads * d;
-      float* layer = args.pages[row] + args.layer_offset;
+      auto* layer = static_cast<float*>(args.pages[row]) + args.layer_offset;
       float* value_pages = layer + args.kv_heads * attention_block * d;
       const int64_t slot = args.slots[row];
       for (int64_t h = 0; h < args.kv_heads; ++h) {

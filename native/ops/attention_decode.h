@@ -2,7 +2,9 @@
 
 #include <cstdint>
 
+#include "core/elements.h"
 #include "core/fields.h"
+#include "core/mirrored.h"
 #include "ops/attention.h"
 
 namespace sightline {
@@ -27,10 +29,10 @@ constexpr int64_t page_layer_size(int64_t kv_heads, int64_t head_size) {
  * @param out      (B, H * D) written
  */
 struct AttentionDecodeArgs {
-  const float* qkv;
-  const float* const* pages;
-  const int32_t* lengths;
-  float* out;
+  ConstElements qkv;
+  Mirrored<const void*> pages;
+  Mirrored<int32_t> lengths;
+  Elements out;
   int64_t rows, max_pages, layer_offset, heads, kv_heads, head_size;
   float scale;
   SIGHTLINE_FIELDS(qkv, pages, lengths, out, rows, max_pages, layer_offset, heads, kv_heads, head_size, scale)
@@ -44,9 +46,9 @@ struct AttentionDecodeArgs {
  * @param slots  (N) position within the page, in [0, attention_block)
  */
 struct KvWriteArgs {
-  const float* qkv;
-  float* const* pages;
-  const int32_t* slots;
+  ConstElements qkv;
+  Mirrored<void*> pages;
+  Mirrored<int32_t> slots;
   int64_t rows, layer_offset, heads, kv_heads, head_size;
   SIGHTLINE_FIELDS(qkv, pages, slots, rows, layer_offset, heads, kv_heads, head_size)
 };

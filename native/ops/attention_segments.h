@@ -2,7 +2,7 @@
 
 // How attention over packed segments is cut into tasks, and how a task lays keys and values out. Included by op sources only.
 
-#include "core/execution_context.h"
+#include "core/cpu_context.h"
 #include "ops/attention_tile.h"
 #include "ops/transpose.h"
 
@@ -53,7 +53,7 @@ struct FamilyTask {
  * @param divisible  whether a family's queries may be shared out, as they are where there is not enough else to do at once
  */
 template <class Args, class Body>
-inline void for_each_family(ExecutionContext& context, const Args& args, bool divisible, const Body& body) {
+inline void for_each_family(CpuContext& context, const Args& args, bool divisible, const Body& body) {
   int64_t families = 0;
   for (int64_t i = 0; i < args.segment_count; ++i) families += args.segments[3 * i + 2] < 0;
   if (families == 0) return;

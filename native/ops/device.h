@@ -1,74 +1,92 @@
 #pragma once
 
-#include <cstring>
+#include <cstdint>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "core/arena.h"
 #include "core/execution_context.h"
-#include "core/isa.h"
+#include "core/mirrored.h"
 #include "core/precision.h"
 #include "core/tensor.h"
-#include "core/thread_pool.h"
 #include "ops/op_table.h"
 #include "ops/profiler.h"
 
 namespace sightline {
 
-/** Sets every element to zero. */
-inline void fill_zero(const Tensor& tensor) {
-  std::memset(tensor.data(), 0, static_cast<size_t>(tensor.size()) * sizeof(float));
-}
-
-/** Where a model lives and computes: memory, threads and the ops of one backend. */
+/** Where a model lives and computes: the memory and the ops of one backend. Calls take effect in the order they are made. */
 class Device {
  public:
-  Device(Isa isa, int threads, size_t memory_limit_bytes, Precision precision = Precision::fp32)
-      : isa_(isa),
-        precision_(precision),
-        arena_(memory_limit_bytes),
-        pool_(threads),
-        context_(pool_, arena_),
-        ops_(&cpu_ops(isa)) {}
+  virtual ~Device() = default;
+  Device(const Device&) = delete;
+  Device& operator=(const Device&) = delete;
 
-  Isa isa() const { return isa_; }
+  /** For people: the instruction-set path, or the name of the GPU. */
+  virtual std::string name() const = 0;
   /** Of the matrix products of the model that lives here. */
   Precision precision() const { return precision_; }
+  /** How what lies between products is stored: activations, their gradients, frozen matrices. */
+  DType operand_type() const { return DType::f32; }
   Arena& arena() { return arena_; }
-  ThreadPool& pool() { return pool_; }
-  ExecutionContext& context() { return context_; }
+  virtual ExecutionContext& context() = 0;
   const OpTable& ops() const { return *ops_; }
 
-  /** Whether ops and scopes are being recorded. */
-  bool profiling() const { return profiler_ != nullptr; }
-  /** Records from now on. Must not be profiling, nor inside a ProfileScope. */
-  void start_profile() {
-    profiler_ = std::make_unique<Profiler>(cpu_ops(isa_));
-    context_.set_profiler(profiler_.get());
-    ops_ = &profiling_ops();
-  }
-  /** Ends the recording, which must have been started. */
-  Profile stop_profile() {
-    ops_ = &cpu_ops(isa_);
-    context_.set_profiler(nullptr);
-    Profile profile = profiler_->finish();
-    profiler_.reset();
-    return profile;
-  }
+  // ---- memory. Addresses are the device's own unless named `host`.
+  virtual void zero(void* to, size_t bytes) = 0;
+  virtual void copy(void* to, const void* from, size_t bytes) = 0;
+  /** What `host` points to may be changed as soon as the call returns. */
+  virtual void upload(void* to, const void* host, size_t bytes) = 0;
+  /** Waits for everything before it. */
+  virtual void download(void* host, const void* from, size_t bytes) = 0;
+  /** Whether ops read and write the host's own memory. */
+  virtual bool in_host_memory() const = 0;
+  /** Bytes of a matrix (K, N) as `pack_matrix` lays it out here. */
+  virtual int64_t packed_bytes(int64_t k, int64_t n) const = 0;
 
   /** Contents are undefined. */
-  Tensor allocate(Purpose purpose, int64_t rows, int64_t columns) { return Tensor(arena_, purpose, rows, columns); }
-  Tensor allocate_zeros(Purpose purpose, int64_t rows, int64_t columns) {
-    Tensor tensor = allocate(purpose, rows, columns);
+  Tensor allocate(Purpose purpose, int64_t rows, int64_t columns, DType type = DType::f32) {
+    return Tensor(arena_, purpose, rows, columns, type);
+  }
+  Tensor allocate_zeros(Purpose purpose, int64_t rows, int64_t columns, DType type = DType::f32) {
+    Tensor tensor = allocate(purpose, rows, columns, type);
     fill_zero(tensor);
     return tensor;
   }
+  void fill_zero(const Tensor& tensor) { zero(tensor.elements().data, tensor.bytes()); }
+  /** @param to  as many elements as `from`, of the same type */
+  void copy(const Tensor& to, const Tensor& from) { copy(to.elements().data, from.elements().data, from.bytes()); }
+  /** Rounded to the tensor's type. @param host  as many numbers as the tensor has */
+  void write(const Tensor& to, const float* host);
+  /** As fp32. */
+  std::vector<float> read(const Tensor& from);
+  /** Makes an array that ops can read. */
+  template <class T>
+  MirroredArray<T> mirror(std::vector<T> values) {
+    if (in_host_memory() || values.empty()) return {std::move(values), nullptr};
+    const size_t bytes = values.size() * sizeof(T);
+    std::shared_ptr<Storage> storage = arena_.allocate(bytes, Purpose::workspace);
+    upload(storage->data(), values.data(), bytes);
+    return {std::move(values), std::move(storage)};
+  }
+
+  // ---- profiles
+  /** Whether ops and scopes are being recorded. */
+  bool profiling() const { return profiler_ != nullptr; }
+  /** Records from now on. Must not be profiling, nor inside a ProfileScope. */
+  void start_profile();
+  /** Ends the recording, which must have been started. */
+  Profile stop_profile();
+
+ protected:
+  /** @param memory, ops  must outlive the device */
+  Device(Precision precision, size_t memory_limit_bytes, MemorySource& memory, const OpTable& ops)
+      : precision_(precision), arena_(memory_limit_bytes, memory), backend_ops_(&ops), ops_(&ops) {}
 
  private:
-  Isa isa_;
   Precision precision_;
   Arena arena_;
-  ThreadPool pool_;
-  ExecutionContext context_;
+  const OpTable* backend_ops_;
   const OpTable* ops_;
   std::unique_ptr<Profiler> profiler_;
 };

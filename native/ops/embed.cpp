@@ -6,12 +6,12 @@
 
 namespace sightline::SIGHTLINE_ISA {
 
-void embed(ExecutionContext& context, const EmbedArgs& a) {
+void embed(CpuContext& context, const EmbedArgs& a) {
   for_row_blocks(context, a.rows, a.columns, [&](RowBlock block) {
     const int64_t columns = a.columns;
     for (int64_t row = block.first; row < block.last; ++row) {
       const int64_t id = a.ids[row];
-      const float* from = id >= 0 ? a.table + id * columns : a.features + (-1 - id) * columns;
+      const float* from = id >= 0 ? a.table.as<float>() + id * columns : a.features.as<float>() + (-1 - id) * columns;
       const Vec scale = broadcast(id >= 0 ? a.scale : 1.0f);
       float* y = a.y + row * columns;
       for_vectors(columns, [&](int64_t i, auto n) { store(y + i, load(from + i, n) * scale, n); });
@@ -19,12 +19,12 @@ void embed(ExecutionContext& context, const EmbedArgs& a) {
   });
 }
 
-void embed_backward(ExecutionContext& context, const EmbedBackwardArgs& a) {
+void embed_backward(CpuContext& context, const EmbedBackwardArgs& a) {
   // Rows may share an id, so tasks split the columns: every element is summed in order of n by one task.
   for_column_blocks(context, a.rows, a.columns, [&](int64_t first, int64_t last) {
     for (int64_t row = 0; row < a.rows; ++row) {
       const int64_t id = a.ids[row];
-      float* table = id >= 0 ? a.dtable : a.dfeatures;
+      float* table = id >= 0 ? a.dtable : a.dfeatures.as<float>();
       if (!table) continue;
       float* to = table + (id >= 0 ? id : -1 - id) * a.columns;
       add_scaled_row(id >= 0 ? a.scale : 1.0f, a.dy + row * a.columns + first, to + first, last - first);

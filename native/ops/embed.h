@@ -2,7 +2,9 @@
 
 #include <cstdint>
 
+#include "core/elements.h"
 #include "core/fields.h"
+#include "core/mirrored.h"
 
 namespace sightline {
 
@@ -17,9 +19,9 @@ namespace sightline {
  * @param y         (N, C) written
  */
 struct EmbedArgs {
-  const float* table;
-  const float* features;
-  const int32_t* ids;
+  ConstElements table;
+  ConstElements features;
+  Mirrored<int32_t> ids;
   float* y;
   int64_t rows, columns;
   float scale;
@@ -33,9 +35,9 @@ struct EmbedArgs {
  */
 struct EmbedBackwardArgs {
   const float* dy;
-  const int32_t* ids;
+  Mirrored<int32_t> ids;
   float* dtable;
-  float* dfeatures;
+  Elements dfeatures;
   int64_t rows, columns;
   float scale;
   SIGHTLINE_FIELDS(dy, ids, dtable, dfeatures, rows, columns, scale)

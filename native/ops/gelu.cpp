@@ -17,10 +17,10 @@ inline Vec exp_minus_2u(Vec x) {
 
 }  // namespace
 
-void gelu(ExecutionContext& context, const GeluArgs& a) {
+void gelu(CpuContext& context, const GeluArgs& a) {
   for_element_blocks(context, a.count, [&](RowBlock block) {
-    const float* x = a.x + block.first;
-    float* y = a.y + block.first;
+    const float* x = a.x.as<float>() + block.first;
+    float* y = a.y.as<float>() + block.first;
     for_vectors(block.last - block.first, [&](int64_t i, auto n) {
       const Vec v = load(x + i, n);
       store(y + i, v / (broadcast(1.0f) + exp_minus_2u(v)), n);
@@ -28,11 +28,11 @@ void gelu(ExecutionContext& context, const GeluArgs& a) {
   });
 }
 
-void gelu_backward(ExecutionContext& context, const GeluBackwardArgs& a) {
+void gelu_backward(CpuContext& context, const GeluBackwardArgs& a) {
   for_element_blocks(context, a.count, [&](RowBlock block) {
-    const float* dy = a.dy + block.first;
-    const float* x = a.x + block.first;
-    float* dx = a.dx + block.first;
+    const float* dy = a.dy.as<float>() + block.first;
+    const float* x = a.x.as<float>() + block.first;
+    float* dx = a.dx.as<float>() + block.first;
     for_vectors(block.last - block.first, [&](int64_t i, auto n) {
       const Vec v = load(x + i, n);
       const Vec e = exp_minus_2u(v);

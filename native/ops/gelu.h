@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "core/elements.h"
 #include "core/fields.h"
 
 namespace sightline {
@@ -13,17 +14,17 @@ namespace sightline {
  * Source: Hendrycks and Gimpel 2016, arXiv 1606.08415, section 2.
  */
 struct GeluArgs {
-  const float* x;
-  float* y;
+  ConstElements x;
+  Elements y;
   int64_t count;
   SIGHTLINE_FIELDS(x, y, count)
 };
 
 /** dx = dy * gelu'(x).  @param dx (count) written; may be dy */
 struct GeluBackwardArgs {
-  const float* dy;
-  const float* x;
-  float* dx;
+  ConstElements dy;
+  ConstElements x;
+  Elements dx;
   int64_t count;
   SIGHTLINE_FIELDS(dy, x, dx, count)
 };

@@ -8,14 +8,14 @@
 
 namespace sightline::SIGHTLINE_ISA {
 
-void layer_norm(ExecutionContext& context, const LayerNormArgs& a) {
+void layer_norm(CpuContext& context, const LayerNormArgs& a) {
   for_row_blocks(context, a.rows, a.columns, [&](RowBlock block) {
     const int64_t columns = a.columns;
     const float* weight = a.weight;
     const float* bias = a.bias;
     for (int64_t row = block.first; row < block.last; ++row) {
       const float* x = a.x + row * columns;
-      float* y = a.y + row * columns;
+      float* y = a.y.as<float>() + row * columns;
       const float sum = sum_vectors(columns, [&](int64_t i, auto n) { return load(x + i, n); });
       const float mean = sum / static_cast<float>(columns);
       const float squares = sum_vectors(columns, [&](int64_t i, auto n) {
@@ -33,7 +33,7 @@ void layer_norm(ExecutionContext& context, const LayerNormArgs& a) {
   });
 }
 
-void layer_norm_backward(ExecutionContext& context, const LayerNormBackwardArgs& a) {
+void layer_norm_backward(CpuContext& context, const LayerNormBackwardArgs& a) {
   const int64_t blocks = row_block_count(a.rows, a.columns);
   const int64_t partial_size = blocks * a.columns;
   float* partials = a.dweight ? context.shared_scratch(2 * partial_size) : nullptr;
@@ -47,7 +47,7 @@ void layer_norm_backward(ExecutionContext& context, const LayerNormBackwardArgs&
       clear_row(dbias, columns);
     }
     for (int64_t row = block.first; row < block.last; ++row) {
-      const float* dy = a.dy + row * columns;
+      const float* dy = a.dy.as<float>() + row * columns;
       const float* x = a.x + row * columns;
       float* dx = a.dx + row * columns;
       const Vec mean = broadcast(a.mean[row]);

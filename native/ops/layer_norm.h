@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "core/elements.h"
 #include "core/fields.h"
 
 namespace sightline {
@@ -20,7 +21,7 @@ struct LayerNormArgs {
   const float* x;
   const float* weight;
   const float* bias;
-  float* y;
+  Elements y;
   float* mean;
   float* rstd;
   int64_t rows, columns;
@@ -36,7 +37,7 @@ struct LayerNormArgs {
  * @param dweight, dbias  (C) accumulated; both null when the parameters are frozen
  */
 struct LayerNormBackwardArgs {
-  const float* dy;
+  ConstElements dy;
   const float* x;
   const float* weight;
   const float* mean;

@@ -12,7 +12,7 @@ namespace {
 int64_t rows_per_chunk(int64_t vocabulary) { return max(int64_t{64}, (int64_t{1} << 20) / vocabulary); }
 
 /** logits (rows, V) = x weight^T */
-void compute_logits(ExecutionContext& context, const float* x, const float* packed_weight, int64_t rows,
+void compute_logits(CpuContext& context, const float* x, const void* packed_weight, int64_t rows,
                     int64_t columns, int64_t vocabulary, Precision precision, float* logits) {
   matmul(context, {.a = x,
                    .a_row_stride = columns,
@@ -52,12 +52,12 @@ void logits_to_gradient(const SoftmaxRow& row, float* logits, int64_t vocabulary
 
 }  // namespace
 
-void linear_log_prob(ExecutionContext& context, const LinearLogProbArgs& a) {
+void linear_log_prob(CpuContext& context, const LinearLogProbArgs& a) {
   const int64_t vocabulary = a.vocabulary, chunk = min(a.rows, rows_per_chunk(vocabulary));
   float* logits = context.op_scratch(chunk * vocabulary);
   for (int64_t first = 0; first < a.rows; first += chunk) {
     const int64_t rows = min(chunk, a.rows - first);
-    compute_logits(context, a.x + first * a.columns, a.packed_weight, rows, a.columns, vocabulary, a.precision, logits);
+    compute_logits(context, a.x.as<float>() + first * a.columns, a.packed_weight, rows, a.columns, vocabulary, a.precision, logits);
     for_row_blocks(context, rows, vocabulary, [&](RowBlock block) {
       for (int64_t row = block.first; row < block.last; ++row) {
         const float* z = logits + row * vocabulary;
@@ -69,13 +69,13 @@ void linear_log_prob(ExecutionContext& context, const LinearLogProbArgs& a) {
   }
 }
 
-void linear_log_prob_backward(ExecutionContext& context, const LinearLogProbBackwardArgs& a) {
+void linear_log_prob_backward(CpuContext& context, const LinearLogProbBackwardArgs& a) {
   const int64_t vocabulary = a.vocabulary, columns = a.columns;
   const int64_t chunk = min(a.rows, rows_per_chunk(vocabulary));
   float* logits = context.op_scratch(chunk * vocabulary);
   for (int64_t first = 0; first < a.rows; first += chunk) {
     const int64_t rows = min(chunk, a.rows - first);
-    const float* x = a.x + first * columns;
+    const float* x = a.x.as<float>() + first * columns;
     compute_logits(context, x, a.packed_weight, rows, columns, vocabulary, a.precision, logits);
     for_row_blocks(context, rows, vocabulary, [&](RowBlock block) {
       for (int64_t row = block.first; row < block.last; ++row) {
@@ -93,7 +93,7 @@ void linear_log_prob_backward(ExecutionContext& context, const LinearLogProbBack
                      .b_row_stride = 0,
                      .b_column_stride = 0,
                      .packed_b = a.packed_transposed,
-                     .c = a.dx + first * columns,
+                     .c = a.dx.at(first * columns),
                      .c_row_stride = columns,
                      .bias = nullptr,
                      .addend = nullptr,

@@ -2,7 +2,9 @@
 
 #include <cstdint>
 
+#include "core/elements.h"
 #include "core/fields.h"
+#include "core/mirrored.h"
 #include "core/precision.h"
 
 namespace sightline {
@@ -21,9 +23,9 @@ namespace sightline {
  * Numerics: fp32 but for the product; a row's value depends on that row alone. `sample` reports the same bits.
  */
 struct LinearLogProbArgs {
-  const float* x;
-  const float* packed_weight;
-  const int32_t* targets;
+  ConstElements x;
+  const void* packed_weight;
+  Mirrored<int32_t> targets;
   float* log_probs;
   float* entropies;
   int64_t rows, columns, vocabulary;
@@ -46,11 +48,11 @@ struct LinearLogProbArgs {
 struct LinearLogProbBackwardArgs {
   const float* dlog_probs;
   const float* dentropies;
-  const float* x;
-  const float* packed_weight;
-  const float* packed_transposed;
-  const int32_t* targets;
-  float* dx;
+  ConstElements x;
+  const void* packed_weight;
+  const void* packed_transposed;
+  Mirrored<int32_t> targets;
+  Elements dx;
   float* dweight;
   int64_t rows, columns, vocabulary;
   float inverse_temperature;

@@ -36,15 +36,15 @@ bool is_streamed(const MatmulArgs& m, int64_t depth_elements) {
   constexpr int64_t cache_elements = 1 << 20;
   const auto aligned = [](int64_t address) { return address % (lanes * static_cast<int64_t>(sizeof(float))) == 0; };
   return m.m * m.n > cache_elements && m.k <= depth_elements && !m.accumulate &&
-         aligned(reinterpret_cast<intptr_t>(m.c)) && aligned(m.c_row_stride * static_cast<int64_t>(sizeof(float)));
+         aligned(reinterpret_cast<intptr_t>(m.c.data)) && aligned(m.c_row_stride * static_cast<int64_t>(sizeof(float)));
 }
 
 /** Where the sums of the tile at (row, column) go; what is added to them is added with the first block along the depth. */
 Epilogue epilogue_at(const MatmulArgs& m, int64_t row, int64_t column, bool first, bool streamed) {
-  return {m.c + row * m.c_row_stride + column,
+  return {m.c.as<float>() + row * m.c_row_stride + column,
           m.c_row_stride,
           m.bias && first ? m.bias + column : nullptr,
-          m.addend && first ? m.addend + row * m.addend_row_stride + column : nullptr,
+          m.addend && first ? m.addend.as<float>() + row * m.addend_row_stride + column : nullptr,
           m.addend_row_stride,
           m.alpha,
           m.accumulate || !first,
@@ -65,7 +65,7 @@ void multiply_rows(const MatmulArgs& m, const float* packed_b, int64_t first_row
   for (int64_t k = 0; k < m.k; k += depth_elements) {
     const int64_t depth = min(depth_elements, m.k - k);
     for (int64_t i = 0; i < rows; ++i)
-      to_words<P>(m.a + (first_row + i) * m.a_row_stride + k, depth,
+      to_words<P>(m.a.as<float>() + (first_row + i) * m.a_row_stride + k, depth,
                   packed_a + i / tile_rows * row_tile_size + i % tile_rows * RowMajorTile::row_stride);
     // A panel of B stays in the nearest caches while every tile of A passes it; with one tile, all panels pass the tile.
     const int64_t step = rows <= tile_rows ? columns : panel_width;
@@ -81,7 +81,7 @@ void multiply_rows(const MatmulArgs& m, const float* packed_b, int64_t first_row
 }
 
 template <Precision P>
-void pack(ExecutionContext& context, const PackMatrixArgs& args) {
+void pack(CpuContext& context, const PackMatrixArgs& args) {
   constexpr int64_t task_words = 1 << 14;  // small matrices are packed by the caller: waking a thread costs more
   const int64_t panels = (args.n + panel_width - 1) / panel_width;
   const int64_t panel_stride = words_of<P>(args.k) * panel_width;
@@ -89,23 +89,23 @@ void pack(ExecutionContext& context, const PackMatrixArgs& args) {
     const int64_t words = max(1, task_words / (panels * panel_width)), step = words * elements_per_word(P);
     context.pool().parallel_for((args.k + step - 1) / step, [&](int64_t task, int) {
       const int64_t k = task * step;
-      pack_across<P, panel_width>(args.b + k * args.b_row_stride, args.b_row_stride, args.n, min(step, args.k - k),
-                                  args.packed + task * words * panel_width, panel_stride);
+      pack_across<P, panel_width>(args.b.as<float>() + k * args.b_row_stride, args.b_row_stride, args.n, min(step, args.k - k),
+                                  static_cast<float*>(args.packed) + task * words * panel_width, panel_stride);
     });
   } else {
     const int64_t group = max(1, task_words / (panel_stride + 1));
     context.pool().parallel_for((panels + group - 1) / group, [&](int64_t task, int) {
       for (int64_t panel = task * group; panel < min(panels, (task + 1) * group); ++panel)
-        pack_transposed<P, panel_width>(args.b + panel * panel_width * args.b_column_stride, args.b_column_stride,
+        pack_transposed<P, panel_width>(args.b.as<float>() + panel * panel_width * args.b_column_stride, args.b_column_stride,
                                         min(panel_width, args.n - panel * panel_width), args.k,
-                                        args.packed + panel * panel_stride);
+                                        static_cast<float*>(args.packed) + panel * panel_stride);
     });
   }
 }
 
 /** Calls body(task, thread) for every task; small products stay on the caller's thread, for waking another costs more. */
 template <class Body>
-void for_each_task(ExecutionContext& context, int64_t tasks, int64_t work, const Body& body) {
+void for_each_task(CpuContext& context, int64_t tasks, int64_t work, const Body& body) {
   if (work < 100000)
     for (int64_t task = 0; task < tasks; ++task) body(task, 0);
   else
@@ -114,8 +114,8 @@ void for_each_task(ExecutionContext& context, int64_t tasks, int64_t work, const
 
 /** A with rows next to each other in memory: tasks are blocks of rows, each packed by the thread that takes it. */
 template <Precision P>
-void multiply_by_rows(ExecutionContext& context, const MatmulArgs& args) {
-  const float* packed_b = args.packed_b;
+void multiply_by_rows(CpuContext& context, const MatmulArgs& args) {
+  const auto* packed_b = static_cast<const float*>(args.packed_b);
   if (!packed_b) {
     float* packed = context.shared_scratch(matmul_packed_size(this_isa, P, args.k, args.n));
     pack<P>(context, {args.b, args.b_row_stride, args.b_column_stride, packed, args.k, args.n, P});
@@ -142,7 +142,7 @@ void multiply_by_rows(ExecutionContext& context, const MatmulArgs& args) {
  * the block of both operands, in whole rows as they lie in memory, then share the tiles of C.
  */
 template <Precision P>
-void multiply_by_columns(ExecutionContext& context, const MatmulArgs& args) {
+void multiply_by_columns(CpuContext& context, const MatmulArgs& args) {
   constexpr int64_t depth_elements = depth_block * elements_per_word(P);
   constexpr int64_t tile_size = depth_block * tile_rows;
   constexpr int64_t steps_per_task = 32 * elements_per_word(P);
@@ -156,19 +156,19 @@ void multiply_by_columns(ExecutionContext& context, const MatmulArgs& args) {
     const int64_t depth = min(depth_elements, args.k - k), words = words_of<P>(depth);
     for_each_task(context, (depth + steps_per_task - 1) / steps_per_task, args.m * args.n * depth, [&](int64_t task, int) {
       const int64_t first = task * steps_per_task, steps = min(steps_per_task, depth - first);
-      pack_across<P, tile_rows>(args.a + (k + first) * args.a_column_stride, args.a_column_stride, args.m, steps,
+      pack_across<P, tile_rows>(args.a.as<float>() + (k + first) * args.a_column_stride, args.a_column_stride, args.m, steps,
                                 packed_a + words_of<P>(first) * tile_rows, tile_size);
       if (!args.packed_b && args.b_column_stride == 1)
-        pack_across<P, panel_width>(args.b + (k + first) * args.b_row_stride, args.b_row_stride, args.n, steps,
+        pack_across<P, panel_width>(args.b.as<float>() + (k + first) * args.b_row_stride, args.b_row_stride, args.n, steps,
                                     block_of_b + words_of<P>(first) * panel_width, words * panel_width);
     });
     const float* packed_b = block_of_b;
     int64_t panel_stride = words * panel_width;
     if (args.packed_b) {
-      packed_b = args.packed_b + words_of<P>(k) * panel_width;
+      packed_b = static_cast<const float*>(args.packed_b) + words_of<P>(k) * panel_width;
       panel_stride = words_of<P>(args.k) * panel_width;
     } else if (args.b_column_stride != 1) {
-      pack<P>(context, {args.b + k, args.b_row_stride, args.b_column_stride, block_of_b, depth, args.n, P});
+      pack<P>(context, {args.b.as<float>() + k, args.b_row_stride, args.b_column_stride, block_of_b, depth, args.n, P});
     }
     for_each_task(context, panel_tasks * tile_tasks, args.m * args.n * depth, [&](int64_t task, int) {
       const int64_t panel_task = task / tile_tasks, tile_task = task % tile_tasks;
@@ -186,11 +186,11 @@ void multiply_by_columns(ExecutionContext& context, const MatmulArgs& args) {
 
 }  // namespace
 
-void pack_matrix(ExecutionContext& context, const PackMatrixArgs& args) {
+void pack_matrix(CpuContext& context, const PackMatrixArgs& args) {
   with_precision(args.precision, [&]<Precision P>() { pack<P>(context, args); });
 }
 
-void matmul(ExecutionContext& context, const MatmulArgs& args) {
+void matmul(CpuContext& context, const MatmulArgs& args) {
   if (args.m == 0 || args.n == 0) return;
   with_precision(args.precision, [&]<Precision P>() {
     if (args.a_column_stride == 1)

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "core/elements.h"
 #include "core/fields.h"
 #include "core/isa.h"
 #include "core/precision.h"
@@ -25,15 +26,15 @@ namespace sightline {
  * path avx512_bf16 takes the CPU's instruction, which treats subnormal operands and sums as zero.
  */
 struct MatmulArgs {
-  const float* a;
+  ConstElements a;
   int64_t a_row_stride, a_column_stride;
-  const float* b;
+  ConstElements b;
   int64_t b_row_stride, b_column_stride;
-  const float* packed_b;
-  float* c;
+  const void* packed_b;
+  Elements c;
   int64_t c_row_stride;
   const float* bias;
-  const float* addend;
+  ConstElements addend;
   int64_t addend_row_stride;
   int64_t m, n, k;
   float alpha;
@@ -52,9 +53,9 @@ struct MatmulArgs {
  * @param packed  matmul_packed_size(isa, precision, k, n) words, written
  */
 struct PackMatrixArgs {
-  const float* b;
+  ConstElements b;
   int64_t b_row_stride, b_column_stride;
-  float* packed;
+  void* packed;
   int64_t k, n;
   Precision precision;
   SIGHTLINE_FIELDS(b, b_row_stride, b_column_stride, packed, k, n, precision)

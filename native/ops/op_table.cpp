@@ -3,14 +3,20 @@
 namespace sightline {
 namespace {
 
-#define SIGHTLINE_PORTABLE(name, Args) &portable::name,
+/** An entry that knows which context its op takes. */
+template <auto op, class Args>
+void on_cpu(ExecutionContext& context, const Args& args) {
+  op(static_cast<CpuContext&>(context), args);
+}
+
+#define SIGHTLINE_PORTABLE(name, Args) &on_cpu<&portable::name, Args>,
 constexpr OpTable portable_ops{SIGHTLINE_OPS(SIGHTLINE_PORTABLE)};
 #if defined(__x86_64__)
-#define SIGHTLINE_AVX2(name, Args) &avx2::name,
+#define SIGHTLINE_AVX2(name, Args) &on_cpu<&avx2::name, Args>,
 constexpr OpTable avx2_ops{SIGHTLINE_OPS(SIGHTLINE_AVX2)};
-#define SIGHTLINE_AVX512(name, Args) &avx512::name,
+#define SIGHTLINE_AVX512(name, Args) &on_cpu<&avx512::name, Args>,
 constexpr OpTable avx512_ops{SIGHTLINE_OPS(SIGHTLINE_AVX512)};
-#define SIGHTLINE_AVX512_BF16(name, Args) &avx512_bf16::name,
+#define SIGHTLINE_AVX512_BF16(name, Args) &on_cpu<&avx512_bf16::name, Args>,
 constexpr OpTable avx512_bf16_ops{SIGHTLINE_OPS(SIGHTLINE_AVX512_BF16)};
 #endif
 

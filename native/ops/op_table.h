@@ -1,6 +1,6 @@
 #pragma once
 
-#include "core/execution_context.h"
+#include "core/cpu_context.h"
 #include "core/isa.h"
 #include "ops/op_list.h"
 
@@ -13,11 +13,11 @@ struct OpTable {
 #undef SIGHTLINE_ENTRY
 };
 
-/** The CPU ops compiled for `isa`, which must be one of `available_isas()`. */
+/** The CPU ops compiled for `isa`, which must be one of `available_isas()`. They run with a CpuContext. */
 const OpTable& cpu_ops(Isa isa);
 
 // The ops of each path live in a namespace of the path's name; SIGHTLINE_ISA names it while an op source is compiled.
-#define SIGHTLINE_DECLARE(name, Args) void name(ExecutionContext& context, const Args& args);
+#define SIGHTLINE_DECLARE(name, Args) void name(CpuContext& context, const Args& args);
 namespace portable {
 SIGHTLINE_OPS(SIGHTLINE_DECLARE)
 }

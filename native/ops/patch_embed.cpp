@@ -21,7 +21,7 @@ struct PatchShape {
 };
 
 /** patches (images * per_image, elements) of the images, elements in (channel, row, column) order. */
-void write_patches(ExecutionContext& context, const PatchShape& shape, const float* pixels, int64_t images,
+void write_patches(CpuContext& context, const PatchShape& shape, const float* pixels, int64_t images,
                    float* patches) {
   for_row_blocks(context, images * shape.per_image(), shape.elements(), [&](RowBlock block) {
     const int64_t size = shape.size, patch_size = shape.patch_size, per_side = shape.per_side();
@@ -41,7 +41,7 @@ void write_patches(ExecutionContext& context, const PatchShape& shape, const flo
 
 }  // namespace
 
-void patch_embed(ExecutionContext& context, const PatchEmbedArgs& a) {
+void patch_embed(CpuContext& context, const PatchEmbedArgs& a) {
   const PatchShape shape{a.channels, a.size, a.patch_size};
   const int64_t per_image = shape.per_image(), elements = shape.elements();
   const int64_t chunk = min(a.images, shape.images_per_chunk());
@@ -79,7 +79,7 @@ void patch_embed(ExecutionContext& context, const PatchEmbedArgs& a) {
   }
 }
 
-void patch_embed_backward(ExecutionContext& context, const PatchEmbedBackwardArgs& a) {
+void patch_embed_backward(CpuContext& context, const PatchEmbedBackwardArgs& a) {
   const PatchShape shape{a.channels, a.size, a.patch_size};
   const int64_t per_image = shape.per_image(), elements = shape.elements();
   const int64_t chunk = min(a.images, shape.images_per_chunk());

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "core/elements.h"
 #include "core/fields.h"
 #include "core/precision.h"
 
@@ -21,7 +22,7 @@ namespace sightline {
  */
 struct PatchEmbedArgs {
   const float* pixels;
-  const float* weight;
+  ConstElements weight;
   const float* bias;
   const float* position;
   float* y;

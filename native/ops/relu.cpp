@@ -6,20 +6,20 @@
 
 namespace sightline::SIGHTLINE_ISA {
 
-void relu(ExecutionContext& context, const ReluArgs& a) {
+void relu(CpuContext& context, const ReluArgs& a) {
   for_element_blocks(context, a.count, [&](RowBlock block) {
-    const float* x = a.x + block.first;
-    float* y = a.y + block.first;
+    const float* x = a.x.as<float>() + block.first;
+    float* y = a.y.as<float>() + block.first;
     for_vectors(block.last - block.first,
                 [&](int64_t i, auto n) { store(y + i, max(zero(), load(x + i, n)), n); });
   });
 }
 
-void relu_backward(ExecutionContext& context, const ReluBackwardArgs& a) {
+void relu_backward(CpuContext& context, const ReluBackwardArgs& a) {
   for_element_blocks(context, a.count, [&](RowBlock block) {
-    const float* dy = a.dy + block.first;
-    const float* y = a.y + block.first;
-    float* dx = a.dx + block.first;
+    const float* dy = a.dy.as<float>() + block.first;
+    const float* y = a.y.as<float>() + block.first;
+    float* dx = a.dx.as<float>() + block.first;
     for_vectors(block.last - block.first, [&](int64_t i, auto n) {
       store(dx + i, load(y + i, n) > zero() ? load(dy + i, n) : zero(), n);
     });

@@ -2,23 +2,24 @@
 
 #include <cstdint>
 
+#include "core/elements.h"
 #include "core/fields.h"
 
 namespace sightline {
 
 /** y = max(x, 0), element by element.  @param x, y (count); y may be x */
 struct ReluArgs {
-  const float* x;
-  float* y;
+  ConstElements x;
+  Elements y;
   int64_t count;
   SIGHTLINE_FIELDS(x, y, count)
 };
 
 /** dx = dy where y > 0, else 0.  @param y the forward result; @param dx (count) written; may be dy */
 struct ReluBackwardArgs {
-  const float* dy;
-  const float* y;
-  float* dx;
+  ConstElements dy;
+  ConstElements y;
+  Elements dx;
   int64_t count;
   SIGHTLINE_FIELDS(dy, y, dx, count)
 };

@@ -8,13 +8,13 @@
 
 namespace sightline::SIGHTLINE_ISA {
 
-void rms_norm(ExecutionContext& context, const RmsNormArgs& a) {
+void rms_norm(CpuContext& context, const RmsNormArgs& a) {
   for_row_blocks(context, a.rows, a.columns, [&](RowBlock block) {
     const int64_t columns = a.columns;
     const float* weight = a.weight;
     for (int64_t row = block.first; row < block.last; ++row) {
       const float* x = a.x + row * columns;
-      float* y = a.y + row * columns;
+      float* y = a.y.as<float>() + row * columns;
       const float squares = sum_vectors(columns, [&](int64_t i, auto n) {
         const Vec v = load(x + i, n);
         return v * v;
@@ -28,7 +28,7 @@ void rms_norm(ExecutionContext& context, const RmsNormArgs& a) {
   });
 }
 
-void rms_norm_backward(ExecutionContext& context, const RmsNormBackwardArgs& a) {
+void rms_norm_backward(CpuContext& context, const RmsNormBackwardArgs& a) {
   const int64_t blocks = row_block_count(a.rows, a.columns);
   float* partials = a.dweight ? context.shared_scratch(blocks * a.columns) : nullptr;
   for_row_blocks(context, a.rows, a.columns, [&](RowBlock block) {
@@ -37,7 +37,7 @@ void rms_norm_backward(ExecutionContext& context, const RmsNormBackwardArgs& a) 
     float* dweight = partials ? partials + block.index * columns : nullptr;
     if (dweight) clear_row(dweight, columns);
     for (int64_t row = block.first; row < block.last; ++row) {
-      const float* dy = a.dy + row * columns;
+      const float* dy = a.dy.as<float>() + row * columns;
       const float* x = a.x + row * columns;
       float* dx = a.dx + row * columns;
       const Vec rstd = broadcast(a.rstd[row]);

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "core/elements.h"
 #include "core/fields.h"
 
 namespace sightline {
@@ -19,7 +20,7 @@ namespace sightline {
 struct RmsNormArgs {
   const float* x;
   const float* weight;
-  float* y;
+  Elements y;
   float* rstd;
   int64_t rows, columns;
   float epsilon;
@@ -33,7 +34,7 @@ struct RmsNormArgs {
  * @param dweight  (C) accumulated; null when frozen
  */
 struct RmsNormBackwardArgs {
-  const float* dy;
+  ConstElements dy;
   const float* x;
   const float* weight;
   const float* rstd;

@@ -6,7 +6,7 @@
 
 namespace sightline::SIGHTLINE_ISA {
 
-void rope(ExecutionContext& context, const RopeArgs& a) {
+void rope(CpuContext& context, const RopeArgs& a) {
   int64_t positions = 1;
   for (int64_t row = 0; row < a.rows; ++row) positions = max(positions, a.positions[row] + int64_t{1});
   const float* table = context.rope_table().rows(positions, a.head_size, a.theta);
@@ -17,7 +17,7 @@ void rope(ExecutionContext& context, const RopeArgs& a) {
       const float* cosines = table + a.positions[row] * a.head_size;
       const float* sines = cosines + half;
       for (int64_t head = 0; head < a.heads; ++head) {
-        float* low = a.x + row * a.row_stride + head * a.head_size;
+        float* low = a.x.as<float>() + row * a.row_stride + head * a.head_size;
         float* high = low + half;
         for_vectors(half, [&](int64_t k, auto n) {
           const Vec x = load(low + k, n), y = load(high + k, n);

@@ -2,7 +2,9 @@
 
 #include <cstdint>
 
+#include "core/elements.h"
 #include "core/fields.h"
+#include "core/mirrored.h"
 
 namespace sightline {
 
@@ -18,8 +20,8 @@ namespace sightline {
  * Source: Su et al. 2021, arXiv 2104.09864, equation 34.
  */
 struct RopeArgs {
-  float* x;
-  const int32_t* positions;
+  Elements x;
+  Mirrored<int32_t> positions;
   int64_t rows, row_stride, heads, head_size;
   float theta;
   bool inverse;

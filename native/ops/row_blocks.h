@@ -2,7 +2,7 @@
 
 // How ops cut rows into tasks. Included by op sources only, each of which is compiled once per path.
 
-#include "core/execution_context.h"
+#include "core/cpu_context.h"
 #include "ops/simd.h"
 
 namespace sightline::SIGHTLINE_ISA {
@@ -28,7 +28,7 @@ inline int64_t row_block_count(int64_t rows, int64_t columns) {
 
 /** Calls body(RowBlock) for every block of `rows` rows; a single block runs on the caller's thread. */
 template <class Body>
-inline void for_row_blocks(ExecutionContext& context, int64_t rows, int64_t columns, const Body& body) {
+inline void for_row_blocks(CpuContext& context, int64_t rows, int64_t columns, const Body& body) {
   const int64_t block = rows_per_block(columns);
   context.pool().parallel_for(row_block_count(rows, columns), [&](int64_t task, int thread) {
     body(RowBlock{task, task * block, min(rows, (task + 1) * block), thread});
@@ -37,13 +37,13 @@ inline void for_row_blocks(ExecutionContext& context, int64_t rows, int64_t colu
 
 /** As for_row_blocks, over single elements. */
 template <class Body>
-inline void for_element_blocks(ExecutionContext& context, int64_t count, const Body& body) {
+inline void for_element_blocks(CpuContext& context, int64_t count, const Body& body) {
   for_row_blocks(context, count, 1, body);
 }
 
 /** Calls body(first, last) for ranges that cover [0, columns); small inputs stay in one. */
 template <class Body>
-inline void for_column_blocks(ExecutionContext& context, int64_t rows, int64_t columns, const Body& body) {
+inline void for_column_blocks(CpuContext& context, int64_t rows, int64_t columns, const Body& body) {
   constexpr int64_t alignment = 64;  // four cache lines: pieces of rows as short as one are slow to fetch
   const int64_t wanted = max(int64_t{1}, task_elements / max(int64_t{1}, rows));
   const int64_t block = (wanted + alignment - 1) / alignment * alignment;

@@ -118,7 +118,7 @@ int64_t sample_row(const SampleArgs& a, int64_t row, const float* logits, const 
 
 }  // namespace
 
-void sample(ExecutionContext& context, const SampleArgs& a) {
+void sample(CpuContext& context, const SampleArgs& a) {
   for_row_blocks(context, a.rows, a.vocabulary, [&](RowBlock block) {
     float* weights = context.thread_scratch(block.thread, a.vocabulary);
     for (int64_t row = block.first; row < block.last; ++row) {

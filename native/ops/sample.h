@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "core/fields.h"
+#include "core/mirrored.h"
 
 namespace sightline {
 
@@ -25,11 +26,11 @@ namespace sightline {
  */
 struct SampleArgs {
   const float* logits;
-  const float* temperatures;
-  const int32_t* top_k;
-  const float* top_p;
-  const uint32_t* keys;
-  const int32_t* steps;
+  Mirrored<float> temperatures;
+  Mirrored<int32_t> top_k;
+  Mirrored<float> top_p;
+  Mirrored<uint32_t> keys;
+  Mirrored<int32_t> steps;
   int32_t* tokens;
   float* log_probs;
   int64_t rows, vocabulary;

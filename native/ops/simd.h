@@ -7,6 +7,7 @@
 #include <cstring>
 #include <utility>
 
+#include "core/elements.h"
 #include "core/isa.h"
 
 #if defined(SIGHTLINE_AVX512) || defined(SIGHTLINE_AVX2)
@@ -182,6 +183,75 @@ inline Vec add_pair_products(Vec a, Vec b, Vec sum) {
   const auto second = [](Vec words) { return (Vec)((IntVec)words & static_cast<int32_t>(0xffff0000)); };
   return fma(first(a), first(b), fma(second(a), second(b), sum));
 #endif
+}
+
+// ---- numbers stored as bfloat16 ----------------------------------------------------------------------------------------
+// Loaded, they are fp32; stored, they are rounded to nearest even. The functions are those for floats, so that an op is
+// written once for both (`with_type`).
+
+#if defined(SIGHTLINE_AVX512)
+typedef __m256i HalfVec;
+#else
+typedef uint16_t HalfVec __attribute__((vector_size(lanes * 2)));
+#endif
+
+inline Vec widened(HalfVec halves) {
+#if defined(SIGHTLINE_AVX512)
+  return (Vec)_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16);
+#elif defined(SIGHTLINE_AVX2)
+  return (Vec)_mm256_slli_epi32(_mm256_cvtepu16_epi32((__m128i)halves), 16);
+#else
+  return (Vec)(__builtin_convertvector(halves, IntVec) << 16);
+#endif
+}
+inline HalfVec narrowed(Vec v) {
+#if defined(SIGHTLINE_AVX512_BF16)
+  return (HalfVec)_mm512_cvtneps_pbh((__m512)v);
+#elif defined(SIGHTLINE_AVX512)
+  return _mm512_cvtepi32_epi16((__m512i)shifted_down(rounded_upper_half(v)));
+#else
+  return __builtin_convertvector(shifted_down(rounded_upper_half(v)), HalfVec);
+#endif
+}
+
+inline Vec load(const bf16* from) {
+  HalfVec halves;
+  __builtin_memcpy(&halves, from, sizeof(halves));
+  return widened(halves);
+}
+inline void store(bf16* to, Vec v) {
+  const HalfVec halves = narrowed(v);
+  __builtin_memcpy(to, &halves, sizeof(halves));
+}
+inline Vec load_partial(const bf16* from, int64_t count) {
+#if defined(SIGHTLINE_AVX512)
+  return widened(_mm256_maskz_loadu_epi16(static_cast<__mmask16>((1u << count) - 1), from));
+#else
+  HalfVec halves{};
+  for (int64_t i = 0; i < count; ++i) halves[i] = from[i].bits;
+  return widened(halves);
+#endif
+}
+inline void store_partial(bf16* to, Vec v, int64_t count) {
+#if defined(SIGHTLINE_AVX512)
+  _mm256_mask_storeu_epi16(to, static_cast<__mmask16>((1u << count) - 1), narrowed(v));
+#else
+  const HalfVec halves = narrowed(v);
+  for (int64_t i = 0; i < count; ++i) to[i].bits = halves[i];
+#endif
+}
+inline Vec load(const bf16* from, Whole) { return load(from); }
+inline Vec load(const bf16* from, Part part) { return load_partial(from, part.count); }
+inline void store(bf16* to, Vec v, Whole) { store(to, v); }
+inline void store(bf16* to, Vec v, Part part) { store_partial(to, v, part.count); }
+
+/** Calls body(T{}) for the type T, float or bf16, that elements are stored as. */
+template <class Body>
+inline void with_type(DType type, const Body& body) {
+  if (type == DType::bf16)
+    body(bf16{});
+  else
+    body(float{});
 }
 
 /** Zero where |v| is below the smallest normal number: arithmetic on subnormals is slow on many CPUs. */

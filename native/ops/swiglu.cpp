@@ -11,13 +11,13 @@ inline Vec sigmoid(Vec z) { return broadcast(1.0f) / (broadcast(1.0f) + exp(-z))
 
 }  // namespace
 
-void swiglu(ExecutionContext& context, const SwigluArgs& a) {
+void swiglu(CpuContext& context, const SwigluArgs& a) {
   for_row_blocks(context, a.rows, 2 * a.width, [&](RowBlock block) {
     const int64_t width = a.width;
     for (int64_t row = block.first; row < block.last; ++row) {
-      const float* gate = a.gate_up + row * 2 * width;
+      const float* gate = a.gate_up.as<float>() + row * 2 * width;
       const float* up = gate + width;
-      float* y = a.y + row * width;
+      float* y = a.y.as<float>() + row * width;
       for_vectors(width, [&](int64_t i, auto n) {
         const Vec z = load(gate + i, n);
         store(y + i, z * sigmoid(z) * load(up + i, n), n);
@@ -26,15 +26,15 @@ void swiglu(ExecutionContext& context, const SwigluArgs& a) {
   });
 }
 
-void swiglu_backward(ExecutionContext& context, const SwigluBackwardArgs& a) {
+void swiglu_backward(CpuContext& context, const SwigluBackwardArgs& a) {
   for_row_blocks(context, a.rows, 2 * a.width, [&](RowBlock block) {
     const int64_t width = a.width;
     const Vec one = broadcast(1.0f);
     for (int64_t row = block.first; row < block.last; ++row) {
-      const float* dy = a.dy + row * width;
-      const float* gate = a.gate_up + row * 2 * width;
+      const float* dy = a.dy.as<float>() + row * width;
+      const float* gate = a.gate_up.as<float>() + row * 2 * width;
       const float* up = gate + width;
-      float* dgate = a.dgate_up + row * 2 * width;
+      float* dgate = a.dgate_up.as<float>() + row * 2 * width;
       float* dup = dgate + width;
       for_vectors(width, [&](int64_t i, auto n) {
         const Vec z = load(gate + i, n);

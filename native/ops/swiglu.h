@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "core/elements.h"
 #include "core/fields.h"
 
 namespace sightline {
@@ -14,17 +15,17 @@ namespace sightline {
  * Source: Shazeer 2020, arXiv 2002.05202.
  */
 struct SwigluArgs {
-  const float* gate_up;
-  float* y;
+  ConstElements gate_up;
+  Elements y;
   int64_t rows, width;
   SIGHTLINE_FIELDS(gate_up, y, rows, width)
 };
 
 /** @param dgate_up (N, 2F) written, laid out as gate_up; may be gate_up itself */
 struct SwigluBackwardArgs {
-  const float* dy;
-  const float* gate_up;
-  float* dgate_up;
+  ConstElements dy;
+  ConstElements gate_up;
+  Elements dgate_up;
   int64_t rows, width;
   SIGHTLINE_FIELDS(dy, gate_up, dgate_up, rows, width)
 };

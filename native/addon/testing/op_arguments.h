@@ -7,14 +7,17 @@
 #include <type_traits>
 #include <vector>
 
+#include "core/elements.h"
 #include "core/error.h"
+#include "core/mirrored.h"
 #include "core/precision.h"
 
 namespace sightline {
 
 /**
  * Fills an op's argument struct from a JavaScript object whose properties are named as the struct's fields:
- * typed arrays of the field's element type (or null) for pointers, arrays of Float32Array for arrays of pointers,
+ * typed arrays of the field's element type (or null) for pointers, where numbers may be stored in several ways Float32Array
+ * or Uint16Array (the bits of bfloat16), arrays of those for arrays of pointers,
  * numbers, booleans. Lengths are not checked: an op's contract does not say them in a form that code could read.
  */
 class OpArguments {
@@ -64,12 +67,17 @@ class OpArguments {
     field = value.IsNull() ? nullptr : elements<std::remove_const_t<Element>>(name, value);
   }
 
-  void read_field(const char* name, const Napi::Value& value, const float* const*& field) {
-    field = pointers(name, value);
+  void read_field(const char* name, const Napi::Value& value, Elements& field) { field = typed_elements(name, value); }
+  void read_field(const char* name, const Napi::Value& value, ConstElements& field) { field = typed_elements(name, value); }
+  void read_field(const char* name, const Napi::Value& value, void*& field) { field = typed_elements(name, value).data; }
+  void read_field(const char* name, const Napi::Value& value, const void*& field) { field = typed_elements(name, value).data; }
+
+  template <class Element>
+  void read_field(const char* name, const Napi::Value& value, Mirrored<Element>& field) {
+    field = value.IsNull() ? nullptr : elements<Element>(name, value);
   }
-  void read_field(const char* name, const Napi::Value& value, float* const*& field) {
-    field = pointers(name, value);
-  }
+  void read_field(const char* name, const Napi::Value& value, Mirrored<void*>& field) { field = pointers(name, value); }
+  void read_field(const char* name, const Napi::Value& value, Mirrored<const void*>& field) { field = pointers(name, value); }
 
   Napi::Number number(const char* name, const Napi::Value& value) {
     require(value.IsNumber(), op_, ".", name, ": expected a number");
@@ -91,19 +99,27 @@ class OpArguments {
     return value.As<Napi::TypedArrayOf<Element>>().Data();
   }
 
-  float** pointers(const std::string& name, const Napi::Value& value) {
-    require(value.IsArray(), op_, ".", name, ": expected an array of Float32Array");
+  /** Float32Array: f32; Uint16Array: the bits of bf16. */
+  Elements typed_elements(const std::string& name, const Napi::Value& value) {
+    if (value.IsNull()) return {};
+    if (value.IsTypedArray() && value.As<Napi::TypedArray>().TypedArrayType() == napi_uint16_array)
+      return {value.As<Napi::Uint16Array>().Data(), DType::bf16};
+    return elements<float>(name, value);
+  }
+
+  void** pointers(const std::string& name, const Napi::Value& value) {
+    require(value.IsArray(), op_, ".", name, ": expected an array of Float32Array or Uint16Array");
     const Napi::Array array = value.As<Napi::Array>();
-    auto list = std::make_unique<float*[]>(array.Length());
+    auto list = std::make_unique<void*[]>(array.Length());
     for (uint32_t i = 0; i < array.Length(); ++i)
-      list[i] = elements<float>(concat(name, "[", i, "]"), array.Get(i));
+      list[i] = typed_elements(concat(name, "[", i, "]"), array.Get(i)).data;
     pointers_.push_back(std::move(list));
     return pointers_.back().get();
   }
 
   std::string op_;
   Napi::Object object_;
-  std::vector<std::unique_ptr<float*[]>> pointers_;
+  std::vector<std::unique_ptr<void*[]>> pointers_;
 };
 
 }  // namespace sightline

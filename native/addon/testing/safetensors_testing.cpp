@@ -84,7 +84,9 @@ Napi::Value write(const Napi::CallbackInfo& info) {
       }
       tensors.push_back({.name = text_or_bytes(entry.Get("name")),
                          .shape = std::move(shape),
-                         .data = entry.Get("data").As<Napi::Float32Array>().Data()});
+                         .values = [data = entry.Get("data").As<Napi::Float32Array>()] {
+                           return std::vector<float>(data.Data(), data.Data() + data.ElementLength());
+                         }});
     }
     const auto strings = info[2].As<Napi::Object>();
     const Napi::Array keys = strings.GetPropertyNames();

@@ -5,13 +5,13 @@
 #include "addon/testing/op_arguments.h"
 #include "addon/testing/testing.h"
 #include "core/isa.h"
-#include "ops/device.h"
+#include "ops/cpu_device.h"
 
 namespace sightline {
 namespace {
 
 /** The devices of one JavaScript environment. They outlive a call: ops meet what others left in scratch memory. */
-using Devices = std::map<std::pair<Isa, int>, Device>;
+using Devices = std::map<std::pair<Isa, int>, CpuDevice>;
 
 Isa isa_named(const std::string& name) {
   for (Isa isa : available_isas())
@@ -32,7 +32,7 @@ double call_op(const Napi::CallbackInfo& info, int64_t calls) {
   const int threads = info[1].As<Napi::Number>();
   const std::string name = info[2].As<Napi::String>();
   Devices& devices = *info.Env().GetInstanceData<Devices>();
-  Device& device = devices.try_emplace({isa, threads}, isa, threads, size_t{0}).first->second;
+  CpuDevice& device = devices.try_emplace({isa, threads}, isa, threads, size_t{0}).first->second;
   OpArguments arguments(name, info[3].As<Napi::Object>());
   const auto timed = [&](auto op, const auto& args) {
     const auto start = std::chrono::steady_clock::now();

@@ -1,19 +1,19 @@
-#include "core/execution_context.h"
+#include "core/cpu_context.h"
 
 namespace sightline {
 
-ExecutionContext::ExecutionContext(ThreadPool& pool, Arena& arena)
+CpuContext::CpuContext(ThreadPool& pool, Arena& arena)
     : pool_(pool), arena_(arena), thread_scratch_(static_cast<size_t>(pool.size())), rope_table_(arena) {}
 
-float* ExecutionContext::thread_scratch(int thread, int64_t count) {
+float* CpuContext::thread_scratch(int thread, int64_t count) {
   return grow(thread_scratch_[static_cast<size_t>(thread)], count);
 }
 
-float* ExecutionContext::shared_scratch(int64_t count) { return grow(shared_scratch_, count); }
+float* CpuContext::shared_scratch(int64_t count) { return grow(shared_scratch_, count); }
 
-float* ExecutionContext::op_scratch(int64_t count) { return grow(op_scratch_, count); }
+float* CpuContext::op_scratch(int64_t count) { return grow(op_scratch_, count); }
 
-float* ExecutionContext::grow(std::shared_ptr<Storage>& slot, int64_t count) {
+float* CpuContext::grow(std::shared_ptr<Storage>& slot, int64_t count) {
   const size_t bytes = static_cast<size_t>(count) * sizeof(float);
   if (!slot || slot->bytes() < bytes) {
     slot.reset();
