@@ -1,7 +1,7 @@
 /** One training step: forward, backward and AdamW over a batch in which no two sequences share a prefix. */
 import { join } from "node:path";
 import type { Engine } from "../../src/native/engine.js";
-import type { MemoryUse, ModelSpec, PixelValues, Precision, Sequence } from "../../src/native/types.js";
+import type { ModelSpec, PixelValues, Precision, Sequence } from "../../src/native/types.js";
 import { compare, memoryRows, type PeerRequest, rowsOf } from "../comparison.js";
 import { trainFlops } from "../flops.js";
 import {
@@ -144,7 +144,7 @@ async function measureStep(
     } as const;
     return [
       ...rowsOf(work, comparison),
-      ...memoryRows(`${id}/peak-memory`, peakBytes(engine.memory()), comparison),
+      ...memoryRows(`${id}/peak-memory`, engine.memory().total.peakBytes, comparison),
     ];
   } finally {
     engine.dispose();
@@ -173,11 +173,6 @@ async function trainOnce(engine: Engine, sequences: readonly Sequence[]): Promis
   await engine.backward(scores, { logProbs: new Float32Array(count).fill(-1 / count) });
   await engine.step({ groups: [{ components: ["vision", "projector", "decoder"], learningRate }] });
   return (performance.now() - start) / 1000;
-}
-
-/** Sum of each purpose's largest use: at least what was held at any one time. */
-function peakBytes(memory: MemoryUse): number {
-  return Object.values(memory).reduce((sum, use) => sum + use.peakBytes, 0);
 }
 
 function largestDifference(a: Float32Array, b: Float32Array): number {

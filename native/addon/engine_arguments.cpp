@@ -128,6 +128,7 @@ EngineOptions to_engine_options(const Argument& options) {
   if (const Argument checkpointing = options.field("activationCheckpointing"); checkpointing.present()) {
     result.activation_checkpointing = checkpointing.boolean();
   }
+  if (const Argument dry_run = options.field("dryRun"); dry_run.present()) result.dry_run = dry_run.boolean();
   if (const Argument tokens = options.field("tokenBytes"); tokens.present()) {
     for (const Argument& token : tokens.elements()) result.token_bytes.push_back(token.byte_array());
   }

@@ -41,6 +41,7 @@ Napi::Function EngineObject::define(Napi::Env env) {
   return DefineClass(env, "NativeEngine",
                      {
                          InstanceMethod<&EngineObject::generate>("generate"),
+                         InstanceMethod<&EngineObject::release_requests>("releaseRequests"),
                          InstanceMethod<&EngineObject::forward>("forward"),
                          InstanceMethod<&EngineObject::backward>("backward"),
                          InstanceMethod<&EngineObject::step>("step"),
@@ -113,6 +114,12 @@ Napi::Value EngineObject::generate(const Napi::CallbackInfo& info) {
     const PromiseQueue::Ticket ticket = new_ticket(info, cancelled);
     target.generate(std::move(request), cancelled, callback_for<Completion>(ticket));
     return to_js(info.Env(), ticket);
+  });
+}
+
+void EngineObject::release_requests(const Napi::CallbackInfo& info) {
+  guard(info.Env(), [&] {
+    if (engine_) engine_->release_requests();
   });
 }
 

@@ -26,6 +26,7 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
 
  private:
   Napi::Value generate(const Napi::CallbackInfo& info);
+  void release_requests(const Napi::CallbackInfo& info);
   Napi::Value forward(const Napi::CallbackInfo& info);
   Napi::Value backward(const Napi::CallbackInfo& info);
   Napi::Value step(const Napi::CallbackInfo& info);

@@ -125,15 +125,17 @@ Napi::Value to_js(Napi::Env env, const std::vector<ParameterInfo>& parameters) {
   return array;
 }
 
-Napi::Value to_js(Napi::Env env, const std::array<Arena::Use, purpose_count>& memory) {
+Napi::Value to_js(Napi::Env env, const Arena::Report& memory) {
   Napi::Object object = Napi::Object::New(env);
-  for (int i = 0; i < purpose_count; ++i) {
-    const Arena::Use& use = memory[static_cast<size_t>(i)];
+  const auto set = [&](const char* name, const Arena::Use& use) {
     Napi::Object entry = Napi::Object::New(env);
     entry.Set("currentBytes", static_cast<double>(use.current_bytes));
     entry.Set("peakBytes", static_cast<double>(use.peak_bytes));
-    object.Set(purpose_name(static_cast<Purpose>(i)), entry);
-  }
+    object.Set(name, entry);
+  };
+  for (int i = 0; i < purpose_count; ++i)
+    set(purpose_name(static_cast<Purpose>(i)), memory.purposes[static_cast<size_t>(i)]);
+  set("total", memory.total);
   return object;
 }
 

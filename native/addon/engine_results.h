@@ -15,7 +15,7 @@ Napi::Value to_js(Napi::Env env, const std::vector<double>& gradient_norms);
 /** The nothing of calls that only take effect. */
 Napi::Value to_js(Napi::Env env, std::monostate);
 Napi::Value to_js(Napi::Env env, const std::vector<ParameterInfo>& parameters);
-Napi::Value to_js(Napi::Env env, const std::array<Arena::Use, purpose_count>& memory);
+Napi::Value to_js(Napi::Env env, const Arena::Report& memory);
 Napi::Value to_js(Napi::Env env, const Profile& profile);
 
 }  // namespace sightline

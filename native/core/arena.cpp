@@ -1,5 +1,6 @@
 #include "core/arena.h"
 
+#include <algorithm>
 #include <bit>
 
 #include "core/error.h"
@@ -52,16 +53,18 @@ std::shared_ptr<Storage> Arena::allocate(size_t bytes, Purpose purpose) {
     if (!data) fail(ErrorCode::out_of_memory, "there are no ", size, " bytes for ", purpose_name(purpose));
     held_bytes_ += size;
   }
-  Use& use = use_[static_cast<size_t>(purpose)];
-  use.current_bytes += size;
-  if (use.current_bytes > use.peak_bytes) use.peak_bytes = use.current_bytes;
+  for (Use* use : {&use_.purposes[static_cast<size_t>(purpose)], &use_.total}) {
+    use->current_bytes += size;
+    use->peak_bytes = std::max(use->peak_bytes, use->current_bytes);
+  }
   return std::make_shared<Storage>(*this, data, size, purpose);
 }
 
 void Arena::release(void* data, size_t bytes, Purpose purpose) {
   std::lock_guard lock(mutex_);
   kept_[bytes].push_back(data);
-  use_[static_cast<size_t>(purpose)].current_bytes -= bytes;
+  use_.purposes[static_cast<size_t>(purpose)].current_bytes -= bytes;
+  use_.total.current_bytes -= bytes;
 }
 
 void Arena::trim() {
@@ -72,7 +75,7 @@ void Arena::trim() {
   }
 }
 
-std::array<Arena::Use, purpose_count> Arena::use() const {
+Arena::Report Arena::use() const {
   std::lock_guard lock(mutex_);
   return use_;
 }

@@ -60,7 +60,12 @@ class Arena {
     size_t current_bytes = 0;
     size_t peak_bytes = 0;
   };
-  std::array<Use, purpose_count> use() const;
+  struct Report {
+    std::array<Use, purpose_count> purposes;
+    /** Of all purposes together: their peaks need not come at the same time. */
+    Use total;
+  };
+  Report use() const;
 
  private:
   friend class Storage;
@@ -72,7 +77,7 @@ class Arena {
   mutable std::mutex mutex_;
   size_t held_bytes_ = 0;
   std::map<size_t, std::vector<void*>> kept_;
-  std::array<Use, purpose_count> use_{};
+  Report use_{};
 };
 
 }  // namespace sightline

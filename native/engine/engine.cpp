@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "engine/checkpoint.h"
+#include "ops/counting_device.h"
 #include "ops/cpu_device.h"
 
 namespace sightline {
@@ -73,8 +74,11 @@ void validate(const std::vector<Sequence>& sequences, const ForwardOptions& opti
 
 Engine::Engine(EngineOptions options) : options_(std::move(options)) {
   validate(options_);
-  device_ = std::make_unique<CpuDevice>(select_isa(options_.cpu), options_.threads, options_.memory_limit_bytes,
-                                        options_.precision);
+  const Isa isa = select_isa(options_.cpu);
+  if (options_.dry_run)
+    device_ = std::make_unique<CountingDevice>(isa, options_.memory_limit_bytes, options_.precision);
+  else
+    device_ = std::make_unique<CpuDevice>(isa, options_.threads, options_.memory_limit_bytes, options_.precision);
   vlm_ = std::make_unique<Vlm>(*device_, options_.model, options_.parameters);
   image_features_ = std::make_unique<ImageFeatures>(*device_, *vlm_);
   generator_ = std::make_unique<Generator>(*device_, *vlm_, *image_features_, options_.max_batch, options_.token_bytes);
@@ -88,15 +92,25 @@ Engine::~Engine() { dispose(); }
 
 std::vector<ParameterInfo> Engine::parameters() const { return parameter_infos_; }
 
-void Engine::enqueue(Job job) {
+void Engine::enqueue(ControlJob job) {
+  release_requests();
   std::unique_lock lock(mutex_);
   if (disposed_) {
     lock.unlock();
-    std::visit([](const auto& refused) { refused.reject(disposed_error); }, job);
+    job.reject(disposed_error);
     return;
   }
   queue_.push_back(std::move(job));
   lock.unlock();
+  wake_.notify_one();
+}
+
+void Engine::release_requests() {
+  {
+    std::lock_guard lock(mutex_);
+    for (GenerateJob& job : held_) queue_.push_back(std::move(job));
+    held_.clear();
+  }
   wake_.notify_one();
 }
 
@@ -122,7 +136,13 @@ void Engine::generate(GenerateRequest request, Cancellation cancelled, Callback<
     callback.reject(error);
     return;
   }
-  enqueue(GenerateJob{std::move(request), std::move(cancelled), std::move(callback.resolve), std::move(callback.reject)});
+  std::unique_lock lock(mutex_);
+  if (disposed_) {
+    lock.unlock();
+    callback.reject(disposed_error);
+    return;
+  }
+  held_.push_back({std::move(request), std::move(cancelled), std::move(callback.resolve), std::move(callback.reject)});
 }
 
 void Engine::forward(std::vector<Sequence> sequences, ForwardOptions options, Cancellation cancelled,
@@ -131,6 +151,8 @@ void Engine::forward(std::vector<Sequence> sequences, ForwardOptions options, Ca
     if (cancelled->load()) fail(ErrorCode::aborted, "forward: aborted by its signal");
     const ProfileScope scope(*device_, "forward");
     validate(sequences, options, vlm_->spec());
+    // Training is about to change the weights: no later request will find these prompts again.
+    if (options.keep_tape) generator_->forget_prompts();
     return learner_->forward(sequences, options);
   });
 }
@@ -214,6 +236,7 @@ void Engine::run() {
 }
 
 void Engine::dispose() {
+  release_requests();
   std::deque<Job> unfinished;
   {
     std::lock_guard lock(mutex_);

@@ -28,6 +28,8 @@ struct EngineOptions {
   /** 0: unlimited. */
   size_t memory_limit_bytes = 0;
   bool activation_checkpointing = false;
+  /** See ops/counting_device.h. */
+  bool dry_run = false;
   /** What each token id stands for in the text; empty: no stop strings. */
   std::vector<std::string> token_bytes;
 };
@@ -63,7 +65,9 @@ class Engine {
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
+  /** Holds the request back until `release_requests` or any other call, so that requests made together start together. */
   void generate(GenerateRequest request, Cancellation cancelled, Callback<Completion> callback);
+  void release_requests();
   void forward(std::vector<Sequence> sequences, ForwardOptions options, Cancellation cancelled, Callback<ForwardResult> callback);
   void backward(uint64_t tape, OutputGradient gradient, Callback<std::monostate> callback);
   /** Resolves with each group's gradient norm before clipping. */
@@ -80,7 +84,7 @@ class Engine {
   /** See Device::name. */
   std::string device_name() const { return device_->name(); }
   int threads() const { return options_.threads; }
-  std::array<Arena::Use, purpose_count> memory() const { return device_->arena().use(); }
+  Arena::Report memory() const { return device_->arena().use(); }
   std::vector<ParameterInfo> parameters() const;
 
   /**
@@ -99,7 +103,7 @@ class Engine {
 
   template <class Result, class Work>
   void submit(Callback<Result> callback, Work work);
-  void enqueue(Job job);
+  void enqueue(ControlJob job);
   void run();
 
   EngineOptions options_;
@@ -113,6 +117,8 @@ class Engine {
   std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<Job> queue_;
+  /** Requests not yet in the queue. */
+  std::vector<GenerateJob> held_;
   bool disposed_ = false;
   std::thread thread_;
 };

@@ -73,6 +73,8 @@ class Generator {
   bool idle() const { return waiting_.empty() && active_.empty(); }
   /** One step for everything in flight. An error ends all of it. */
   void advance();
+  /** Lets go of the caches of prompts that nothing in flight continues. */
+  void forget_prompts() { recent_.clear(); }
   /** Rejects everything in flight. */
   void abandon(const Error& error);
 

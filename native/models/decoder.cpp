@@ -86,7 +86,7 @@ Decoder::LogProbs Decoder::log_probs(Tape& tape, const Var& x, const Indices& ta
   if (entropies) result.entropies = device.allocate(Purpose::activations, rows, 1);
   result.log_prob_output = std::make_shared<Variable>(result.log_probs);
   result.entropy_output = std::make_shared<Variable>(result.entropies);
-  const void* packed = packed_head_.forward.get(device, parameters_, head_);
+  const void* packed = head_operand_.forward(device, parameters_, head_).packed_b;
   tape.ops().linear_log_prob(tape.context(), {x->value.elements(), packed, targets, result.log_probs.data(),
                                               result.entropies.data(), rows, spec_.width, spec_.vocabulary_size,
                                               1.0f / temperature, device.precision()});
@@ -95,8 +95,8 @@ Decoder::LogProbs Decoder::log_probs(Tape& tape, const Var& x, const Indices& ta
     Tensor gradient = device.allocate(Purpose::activations, rows, spec_.width, x->value.type());
     device.ops().linear_log_prob_backward(
         device.context(), {log_prob->gradient.data(), entropy->gradient.data(), x->value.elements(),
-                           packed_head_.forward.get(device, parameters_, head_),
-                           packed_head_.backward.get(device, parameters_, head_), targets, gradient.elements(),
+                           head_operand_.forward(device, parameters_, head_).packed_b,
+                           head_operand_.backward(device, parameters_, head_).packed_b, targets, gradient.elements(),
                            head_.gradient.data(), rows, spec_.width, spec_.vocabulary_size, 1.0f / temperature,
                            device.precision()});
     add_gradient(device, *x, gradient);
@@ -108,7 +108,8 @@ Tensor Decoder::logits(Tape& tape, const Tensor& x) {
   Device& device = tape.device();
   const int64_t n = spec_.vocabulary_size, k = spec_.width;
   Tensor logits = device.allocate(Purpose::activations, x.rows(), n);
-  tape.ops().matmul(tape.context(), {x.elements(), k, 1, nullptr, 0, 0, packed_head_.forward.get(device, parameters_, head_),
+  const MatmulOperand head = head_operand_.forward(device, parameters_, head_);
+  tape.ops().matmul(tape.context(), {x.elements(), k, 1, head.b, head.b_row_stride, head.b_column_stride, head.packed_b,
                                      logits.elements(), n, nullptr, nullptr, 0, x.rows(), n, k, 1.0f, false, device.precision()});
   return logits;
 }

@@ -71,7 +71,7 @@ class Decoder {
   ParameterSet::Block embedding_;
   std::vector<Layer> layers_;
   ParameterSet::Block norm_, head_;
-  PackedWeights packed_head_;
+  WeightOperand head_operand_;
 };
 
 }  // namespace sightline

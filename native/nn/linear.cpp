@@ -5,10 +5,10 @@
 namespace sightline {
 namespace {
 
-/** c (M, N) = alpha * x w, or added to c: x (M, K) rows x_row_stride apart, w packed, c rows c_row_stride apart. */
-MatmulArgs times(const Device& device, ConstElements x, int64_t x_row_stride, int64_t m, int64_t k, const void* packed, int64_t n,
-                 Elements c, int64_t c_row_stride, float alpha, bool accumulate) {
-  return {x, x_row_stride, 1, nullptr, 0, 0, packed, c, c_row_stride, nullptr, nullptr, 0,
+/** c (M, N) = alpha * x w, or added to c: x (M, K) rows x_row_stride apart, c rows c_row_stride apart. */
+MatmulArgs times(const Device& device, ConstElements x, int64_t x_row_stride, int64_t m, int64_t k, const MatmulOperand& w,
+                 int64_t n, Elements c, int64_t c_row_stride, float alpha, bool accumulate) {
+  return {x, x_row_stride, 1, w.b, w.b_row_stride, w.b_column_stride, w.packed_b, c, c_row_stride, nullptr, nullptr, 0,
           m, n, k, alpha, accumulate, device.precision()};
 }
 
@@ -21,17 +21,25 @@ MatmulArgs transposed_times(const Device& device, ConstElements x, int64_t x_row
 
 }  // namespace
 
-const void* PackedWeight::get(Device& device, const ParameterSet& parameters, const ParameterSet::Block& weight) {
-  if (const uint64_t version = parameters.version(weight); version_ != version) {
-    const int64_t rows = weight.value.rows(), columns = weight.value.columns();
-    const bool transposed = side_ == Side::transposed;
-    const int64_t k = transposed ? columns : rows, n = transposed ? rows : columns;
-    if (!packed_) packed_ = device.arena().allocate(static_cast<size_t>(device.packed_bytes(k, n)), Purpose::workspace);
-    device.ops().pack_matrix(device.context(), {weight.value.elements(), transposed ? 1 : columns, transposed ? columns : 1,
-                                                packed_->data(), k, n, device.precision()});
-    version_ = version;
+MatmulOperand WeightOperand::get(Copy& packed, bool transposed, Device& device, const ParameterSet& parameters,
+                                 const ParameterSet::Block& weight) {
+  const int64_t rows = weight.value.rows(), columns = weight.value.columns();
+  const auto in_order_of_weight = [&](ConstElements b) {
+    return transposed ? MatmulOperand{b, 1, columns, nullptr} : MatmulOperand{b, columns, 1, nullptr};
+  };
+  const bool in_place = device.reads_weights_in_place();
+  if (in_place && weight.value.type() == device.operand_type()) return in_order_of_weight(weight.value.elements());
+  Copy& copy = in_place ? forward_ : packed;
+  if (const uint64_t version = parameters.version(weight); copy.version != version) {
+    const bool turned = transposed && !in_place;
+    const int64_t k = turned ? columns : rows, n = turned ? rows : columns;
+    if (!copy.storage) copy.storage = device.arena().allocate(static_cast<size_t>(device.packed_bytes(k, n)), Purpose::workspace);
+    device.ops().pack_matrix(device.context(), {weight.value.elements(), turned ? 1 : columns, turned ? columns : 1,
+                                                copy.storage->data(), k, n, device.precision()});
+    copy.version = version;
   }
-  return packed_->data();
+  if (in_place) return in_order_of_weight({copy.storage->data(), device.operand_type()});
+  return {nullptr, 0, 0, copy.storage->data()};
 }
 
 Linear::Linear(ParameterSet& parameters, const std::vector<Part>& parts, const Options& options)
@@ -68,7 +76,7 @@ Var Linear::forward(Tape& tape, const Var& x, const Var& residual) {
   const DType type = residual || keeps_fp32_ ? DType::f32 : device.operand_type();
   const Var y = tape.variable(rows, out(), type);
   const int64_t in = x->value.columns();
-  MatmulArgs product = times(device, x->value.elements(), in, rows, in, packed_.forward.get(device, parameters_, weight_),
+  MatmulArgs product = times(device, x->value.elements(), in, rows, in, operand_.forward(device, parameters_, weight_),
                              out(), y->value.elements(), out(), 1.0f, false);
   if (bias_.value) product.bias = bias_.value.data();
   if (residual) {
@@ -82,10 +90,10 @@ Var Linear::forward(Tape& tape, const Var& x, const Var& residual) {
     const int64_t rank = adapter.a.value.rows();
     Tensor projection = device.allocate(Purpose::activations, rows, rank, device.operand_type());
     tape.ops().matmul(tape.context(), times(device, x->value.elements(), in, rows, in,
-                                            adapter.packed_a.forward.get(device, parameters_, adapter.a), rank,
+                                            adapter.operand_a.forward(device, parameters_, adapter.a), rank,
                                             projection.elements(), rank, 1.0f, false));
     tape.ops().matmul(tape.context(), times(device, projection.elements(), rank, rows, rank,
-                                            adapter.packed_b.forward.get(device, parameters_, adapter.b), adapter.out,
+                                            adapter.operand_b.forward(device, parameters_, adapter.b), adapter.out,
                                             y->value.elements().at(adapter.first_column), out(), adapter.scale, true));
     projections.push_back(std::move(projection));
   }
@@ -110,7 +118,7 @@ void Linear::backward(Device& device, const Var& x, const Var& y, const std::vec
 
   const bool first = !x->gradient;
   if (first) x->gradient = device.allocate(Purpose::activations, rows, in, x->value.type());
-  ops.matmul(context, times(device, dy.elements(), out(), rows, out(), packed_.backward.get(device, parameters_, weight_), in,
+  ops.matmul(context, times(device, dy.elements(), out(), rows, out(), operand_.backward(device, parameters_, weight_), in,
                             x->gradient.elements(), in, 1.0f, !first));
 
   for (size_t i = 0; i < adapters_.size(); ++i) {
@@ -120,11 +128,11 @@ void Linear::backward(Device& device, const Var& x, const Var& y, const std::vec
     ops.matmul(context, transposed_times(device, dpart, out(), adapter.out, projections[i], adapter.b.gradient, adapter.scale));
     const Tensor dprojection = device.allocate(Purpose::activations, rows, rank, device.operand_type());
     ops.matmul(context, times(device, dpart, out(), rows, adapter.out,
-                              adapter.packed_b.backward.get(device, parameters_, adapter.b), rank, dprojection.elements(),
+                              adapter.operand_b.backward(device, parameters_, adapter.b), rank, dprojection.elements(),
                               rank, adapter.scale, false));
     ops.matmul(context, transposed_times(device, dprojection.elements(), rank, rank, x->value, adapter.a.gradient, 1.0f));
     ops.matmul(context, times(device, dprojection.elements(), rank, rows, rank,
-                              adapter.packed_a.backward.get(device, parameters_, adapter.a), in, x->gradient.elements(), in,
+                              adapter.operand_a.backward(device, parameters_, adapter.a), in, x->gradient.elements(), in,
                               1.0f, true));
   }
 }

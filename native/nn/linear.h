@@ -8,24 +8,38 @@
 
 namespace sightline {
 
-/** A weight W (N, K) packed as the right-hand side of a product, see ops/matmul.h; made anew when the weights have moved. */
-class PackedWeight {
- public:
-  /** Of x W^T, the forward pass, or of y W, which takes the gradient back. */
-  enum class Side { transposed, plain };
-  explicit PackedWeight(Side side) : side_(side) {}
-
-  const void* get(Device& device, const ParameterSet& parameters, const ParameterSet::Block& weight);
-
- private:
-  Side side_;
-  std::shared_ptr<Storage> packed_;
-  uint64_t version_ = 0;
+/** A weight as the B of a product: what goes into MatmulArgs' fields of the same names. */
+struct MatmulOperand {
+  ConstElements b;
+  int64_t b_row_stride, b_column_stride;
+  const void* packed_b;
 };
 
-/** A weight packed for both directions. */
-struct PackedWeights {
-  PackedWeight forward{PackedWeight::Side::transposed}, backward{PackedWeight::Side::plain};
+/**
+ * A weight W (out, in) in the form in which the device's products read it: as stored where the device can, else as a copy
+ * that is made anew when the weights have moved.
+ */
+class WeightOperand {
+ public:
+  /** B = W^T of x W^T: the forward pass. */
+  MatmulOperand forward(Device& device, const ParameterSet& parameters, const ParameterSet::Block& weight) {
+    return get(forward_, true, device, parameters, weight);
+  }
+  /** B = W of y W, which takes the gradient back. */
+  MatmulOperand backward(Device& device, const ParameterSet& parameters, const ParameterSet::Block& weight) {
+    return get(backward_, false, device, parameters, weight);
+  }
+
+ private:
+  struct Copy {
+    std::shared_ptr<Storage> storage;
+    uint64_t version = 0;
+  };
+  MatmulOperand get(Copy& packed, bool transposed, Device& device, const ParameterSet& parameters,
+                    const ParameterSet::Block& weight);
+
+  /** Packed for one direction each; or `forward_` alone, in the order of the weight, for both. */
+  Copy forward_, backward_;
 };
 
 /**
@@ -62,14 +76,14 @@ class Linear {
     int64_t first_column, out;
     float scale;
     ParameterSet::Block a, b;
-    PackedWeights packed_a, packed_b;
+    WeightOperand operand_a, operand_b;
   };
   void backward(Device& device, const Var& x, const Var& y, const std::vector<Tensor>& projections);
 
   const ParameterSet& parameters_;
   bool keeps_fp32_;
   ParameterSet::Block weight_, bias_;
-  PackedWeights packed_;
+  WeightOperand operand_;
   std::vector<Adapter> adapters_;
 };
 

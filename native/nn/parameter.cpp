@@ -87,6 +87,7 @@ void ParameterSet::clear_gradients() {
 }
 
 void ParameterSet::initialize(const Parameter& parameter, const Initializer& initializer) const {
+  if (!device_.computes()) return;
   const int64_t count = parameter.value.size();
   std::vector<float> values(static_cast<size_t>(count), initializer.value);
   if (initializer.kind == Initializer::Kind::constant) return device_.write(parameter.value, values.data());

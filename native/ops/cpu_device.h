@@ -20,6 +20,7 @@ class CpuDevice : public Device {
   void upload(void* to, const void* host, size_t bytes) override { copy(to, host, bytes); }
   void download(void* host, const void* from, size_t bytes) override { copy(host, from, bytes); }
   bool in_host_memory() const override { return true; }
+  bool reads_weights_in_place() const override { return false; }
   int64_t packed_bytes(int64_t k, int64_t n) const override {
     return matmul_packed_size(isa_, precision(), k, n) * static_cast<int64_t>(sizeof(float));
   }

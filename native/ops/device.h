@@ -41,8 +41,12 @@ class Device {
   virtual void download(void* host, const void* from, size_t bytes) = 0;
   /** Whether ops read and write the host's own memory. */
   virtual bool in_host_memory() const = 0;
+  /** Whether products read weights as they are stored, if that is as operands are; else `pack_matrix` lays them out first. */
+  virtual bool reads_weights_in_place() const = 0;
   /** Bytes of a matrix (K, N) as `pack_matrix` lays it out here. */
   virtual int64_t packed_bytes(int64_t k, int64_t n) const = 0;
+  /** False on a device that only counts: what memory holds is nobody's concern there. */
+  virtual bool computes() const { return true; }
 
   /** Contents are undefined. */
   Tensor allocate(Purpose purpose, int64_t rows, int64_t columns, DType type = DType::f32) {

@@ -32,7 +32,9 @@ export interface NativeCall<Result> {
  * `Engine` is what everybody else uses.
  */
 export interface NativeEngine {
+  /** The request is held back until `releaseRequests` or any other call, so that requests made together start together. */
   generate(request: GenerateRequest): NativeCall<Completion>;
+  releaseRequests(): void;
   forward(batch: readonly Sequence[], options: ForwardOptions): NativeCall<ForwardResult>;
   /** Ends a call of `generate`, or of `forward` if it has not begun, with code ABORTED. */
   cancel(id: number): void;

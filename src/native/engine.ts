@@ -32,6 +32,7 @@ import type {
  */
 export class Engine {
   readonly #native: NativeEngine;
+  #releasing = false;
   readonly #callsUnder = new WeakMap<AbortSignal, { ids: Set<number>; cancel: () => void }>();
 
   private constructor(native: NativeEngine) {
@@ -61,7 +62,21 @@ export class Engine {
    * @throws SightlineError INVALID_ARGUMENT, OUT_OF_MEMORY, DISPOSED
    */
   generate(request: GenerateRequest, signal?: AbortSignal): Promise<Completion> {
-    return this.#cancellable(() => this.#native.generate(request), signal);
+    return this.#cancellable(() => {
+      const call = this.#native.generate(request);
+      this.#releaseSoon();
+      return call;
+    }, signal);
+  }
+
+  /** What a caller submits in one go starts in one go: fewer and fuller batches, and the same ones every time. */
+  #releaseSoon(): void {
+    if (this.#releasing) return;
+    this.#releasing = true;
+    queueMicrotask(() => {
+      this.#releasing = false;
+      this.#native.releaseRequests();
+    });
   }
 
   /**

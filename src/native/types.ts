@@ -98,6 +98,11 @@ export interface EngineOptions {
   memoryLimitBytes?: number;
   /** Recompute each layer's activations in the backward pass instead of keeping them. */
   activationCheckpointing?: boolean;
+  /**
+   * Compute nothing, but count: memory is accounted for to the byte without being taken, and a profile counts the work of
+   * every op. Log-probs, values and gradient norms are 0, every sampled token is token 0. Default false.
+   */
+  dryRun?: boolean;
   /** The bytes of text that each token id stands for, none for special tokens. Needed for stop strings. */
   tokenBytes?: readonly Uint8Array[];
 }
@@ -232,8 +237,8 @@ export type MemoryPurpose =
   | "kv_cache"
   | "workspace";
 
-/** Bytes held now and at most so far, by purpose. */
-export type MemoryUse = Record<MemoryPurpose, { currentBytes: number; peakBytes: number }>;
+/** Bytes held now and at most so far, by purpose, and of all together: peaks need not come at the same time. */
+export type MemoryUse = Record<MemoryPurpose | "total", { currentBytes: number; peakBytes: number }>;
 
 /** The part of `EngineOptions` that the speed of arithmetic depends on. */
 export type PeakOptions = Pick<EngineOptions, "threads" | "cpu">;

@@ -104,7 +104,11 @@ describe("results", () => {
       "activations",
       "kv_cache",
       "workspace",
+      "total",
     ]);
+    expect(memory.total.currentBytes).toBeGreaterThanOrEqual(
+      memory.weights.currentBytes + memory.optimizer.currentBytes,
+    );
     expect(memory.weights.currentBytes).toBeGreaterThanOrEqual(4 * elements);
     expect(memory.weights.peakBytes).toBeGreaterThanOrEqual(memory.weights.currentBytes);
   });

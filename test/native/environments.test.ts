@@ -116,7 +116,9 @@ describe("a worker thread", () => {
   test("has engines of its own, beside those of other threads", async () => {
     const script = `
       const engine = await create();
-      const { tokens } = await engine.generate(request).promise;
+      const { promise } = engine.generate(request);
+      engine.releaseRequests();
+      const { tokens } = await promise;
       parentPort.postMessage([...tokens]);
       engine.dispose();`;
     const workers = Array.from({ length: 4 }, () => startWorker(script));
