@@ -44,6 +44,11 @@ export interface PpoConfig {
   epochs: number;
   /** Most transitions per optimizer step, >= 1; the rollout is split evenly into as few minibatches as this allows. */
   minibatchSize: number;
+  /**
+   * Most transitions per forward pass, >= 1: a minibatch goes through the model in parts whose gradients add up, so that
+   * memory holds the activations of one. Omitted: the whole minibatch at once.
+   */
+  microbatchSize?: number | undefined;
   /** ε in (0, 1): the ratio earns nothing beyond 1 - ε and 1 + ε. */
   clipRange: number;
   /** c > 1 + ε: bounds the ratio of bad actions from above. Omitted: no bound. */
@@ -165,18 +170,28 @@ export async function* ppo(options: PpoOptions): AsyncGenerator<PpoUpdate, void>
       const minibatches = shuffledMinibatches(samples, config.minibatchSize, random);
       for (const [index, minibatch] of minibatches.entries()) {
         const where = `update ${update}, epoch ${epoch}, minibatch ${index}`;
-        const scores = await policy.score(
-          minibatch.map(({ sequence }) => sequence),
-          { temperature, entropies: config.entropyCoefficient > 0 },
-        );
-        const { terms, gradient } = minibatchLoss(minibatch, scores, config);
+        const terms: SampleLoss[] = [];
+        let difference = 0;
+        for (const part of inParts(minibatch, config.microbatchSize)) {
+          const scores = await policy.score(
+            part.map(({ sequence }) => sequence),
+            { temperature, entropies: config.entropyCoefficient > 0 },
+          );
+          const loss = sharedLoss(part, scores, config, 1 / minibatch.length);
+          // No step has been taken since sampling: the same tokens must have the same log-probs.
+          if (mismatch === undefined)
+            difference = Math.max(
+              difference,
+              requireEqualLogProbs(part, scores, config.maxLogProbMismatch, where),
+            );
+          await policy.backward(scores, loss.gradient);
+          terms.push(...loss.terms);
+        }
+        mismatch ??= difference;
         terms.forEach(({ newLogProb, policy, value }, b) => {
           const quantities = { "log-prob": newLogProb, "policy loss": policy.loss, "value loss": value.loss };
           requireFinite(quantities, `${where}, sample ${b}`);
         });
-        // No step has been taken since sampling: the same tokens must have the same log-probs.
-        mismatch ??= requireEqualLogProbs(minibatch, scores, config.maxLogProbMismatch, where);
-        await policy.backward(scores, gradient);
         const step = ((update - 1) * config.epochs + epoch) * minibatches.length + index;
         const rate = decay * Math.min(1, (step + 1) / (config.warmupSteps + 1));
         const { gradientNorms } = await policy.step({
@@ -213,23 +228,34 @@ export async function* ppo(options: PpoOptions): AsyncGenerator<PpoUpdate, void>
   }
 }
 
+/** Consecutive parts of at most `size` samples. */
+function inParts(minibatch: readonly Sample[], size = minibatch.length): Sample[][] {
+  const parts: Sample[][] = [];
+  for (let start = 0; start < minibatch.length; start += size) {
+    parts.push(minibatch.slice(start, start + size));
+  }
+  return parts;
+}
+
 /**
- * L = mean over the minibatch of (policy + β KL + c_v value - c_e entropy), and its gradient with respect to what the
- * policy returned: dL / d log p_t = (dL / d log π_new) w_t.
+ * The loss of a part of a minibatch, L = share * sum over its samples of (policy + β KL + c_v value - c_e entropy), and its
+ * gradient with respect to what the policy returned: dL / d log p_t = (dL / d log π_new) w_t.
+ *
+ * @param share one over the number of samples of the whole minibatch
  */
-function minibatchLoss(
-  minibatch: readonly Sample[],
+function sharedLoss(
+  part: readonly Sample[],
   scores: ForwardResult,
   config: PpoConfig,
+  share: number,
 ): { terms: SampleLoss[]; gradient: OutputGradient } {
   const { logProbs, offsets, values, entropies } = scores;
-  const share = 1 / minibatch.length;
   const gradient = {
     logProbs: new Float32Array(logProbs.length),
     values: new Float32Array(values.length),
     ...(entropies && { entropies: new Float32Array(entropies.length) }),
   };
-  const terms = minibatch.map((sample, b): SampleLoss => {
+  const terms = part.map((sample, b): SampleLoss => {
     const [start, end] = [offsets[b]!, offsets[b + 1]!];
     const newLogProb = weightedLogProb(logProbs.subarray(start, end), sample.weights);
     const policy = clippedSurrogate(newLogProb, sample.oldLogProb, sample.advantage, config);
@@ -273,6 +299,7 @@ function ranges(config: PpoConfig): Record<keyof PpoConfig, check.Range> {
     stepsPerEnvironment: check.positiveInteger,
     epochs: check.positiveInteger,
     minibatchSize: check.positiveInteger,
+    microbatchSize: check.optional(check.positiveInteger),
     clipRange: check.properFraction,
     dualClip: check.optional(check.greaterThan(1 + config.clipRange)),
     gamma: check.fraction,

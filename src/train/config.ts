@@ -56,6 +56,9 @@ const ppo = z.strictObject({
   stepsPerEnvironment: count.default(16).describe("Decisions of each environment per update."),
   epochs: count.default(4).describe("Passes over each update's decisions."),
   minibatchSize: count.default(64).describe("Decisions per optimizer step."),
+  microbatchSize: count
+    .optional()
+    .describe("Decisions per forward pass; their gradients add up to the minibatch's. Default: all of it."),
   clipRange: z.number().gt(0).lt(1).default(0.1).describe("Clips the probability ratio to 1 -+ this."),
   dualClip: z
     .number()
@@ -137,6 +140,14 @@ const ppoRun = z
         code: "custom",
         path: ["ppo", "minibatchSize"],
         message: `at most environments x ppo.stepsPerEnvironment = ${decisions}`,
+      });
+    }
+    const { microbatchSize, minibatchSize } = config.ppo;
+    if (microbatchSize !== undefined && microbatchSize > minibatchSize) {
+      context.addIssue({
+        code: "custom",
+        path: ["ppo", "microbatchSize"],
+        message: `at most ppo.minibatchSize = ${minibatchSize}`,
       });
     }
     const { clipRange, dualClip } = config.ppo;

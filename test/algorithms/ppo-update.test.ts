@@ -46,6 +46,23 @@ describe("the gradient", () => {
     expect(clipped).toBeGreaterThan(10);
   });
 
+  test("of a minibatch that is scored in parts is the same, part by part", async () => {
+    const [whole, parts] = [new RecordingPolicy(), new RecordingPolicy()];
+    const [updateWhole] = await run(options({ policy: whole }, { updates: 1, epochs: 1 }));
+    const [updateParts] = await run(
+      options({ policy: parts }, { updates: 1, epochs: 1, microbatchSize: 10 }),
+    );
+    expect(parts.calls.map(({ sequences }) => sequences.length)).toEqual(
+      whole.calls.flatMap(() => [10, 10, 10, 10, 10, 10, 4]),
+    );
+    expect(parts.steps).toHaveLength(whole.steps.length);
+    const first = { whole: whole.calls.slice(0, 1), parts: parts.calls.slice(0, 7) };
+    const gradients = (calls: typeof whole.calls) => calls.flatMap(({ gradient }) => [...gradient.logProbs]);
+    expect(gradients(first.parts)).toEqual(gradients(first.whole));
+    const key = "rollout/log_prob_mismatch_max";
+    expect(updateParts!.metrics[key]).toBe(updateWhole!.metrics[key]);
+  });
+
   test("of the values is the coefficient times the error", async () => {
     const policy = new RecordingPolicy();
     await run(options({ policy }, { updates: 1, epochs: 1, gaeLambda: 1, valueLossCoefficient: 0.5 }));

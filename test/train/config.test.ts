@@ -72,6 +72,7 @@ describe("parseConfig", () => {
 
   test.each([
     [{ environments: 2, ppo: { stepsPerEnvironment: 4, minibatchSize: 9 } }, "ppo.minibatchSize"],
+    [{ ppo: { minibatchSize: 32, microbatchSize: 33 } }, "ppo.microbatchSize"],
     [{ ppo: { clipRange: 0.3, dualClip: 1.3 } }, "ppo.dualClip"],
     [{ evaluation: { episodes: 3, transcripts: 4 } }, "evaluation.transcripts"],
   ])("refuses settings that contradict each other or have no effect: %j", (changes, path) => {
