@@ -62,6 +62,7 @@ async function evaluateCheckpoint(
     model: { checkpoint, weights: "trained", frozen: ["vision", "projector", "decoder"] },
     seed,
     precision,
+    activationCheckpointing: false,
     threads,
   });
   try {

@@ -4,6 +4,7 @@ import { isUsageError } from "../train/usage-error.js";
 import type { CliContext } from "./context.js";
 import { addDoctorCommand } from "./doctor-command.js";
 import { addEvalCommand } from "./eval-command.js";
+import { addPlanCommand } from "./plan-command.js";
 import { addProfileCommand } from "./profile-command.js";
 import { addRunCommand } from "./run-command.js";
 
@@ -46,6 +47,7 @@ function createProgram(context: CliContext, finish: (exitCode: number) => void):
   addRunCommand(program, "sft", "fine-tune a model on an expert's demonstrations", context, finish);
   addEvalCommand(program, context, finish);
   addProfileCommand(program, context);
+  addPlanCommand(program, context, finish);
   addDoctorCommand(program, context, finish);
   return program;
 }

@@ -26,6 +26,18 @@ const model = z.strictObject({
     .max(2)
     .default([])
     .describe("Components that are not trained. A frozen vision encoder sees each image once."),
+  lora: z
+    .strictObject({
+      components: z
+        .array(z.enum(["vision", "projector", "decoder"]))
+        .min(1)
+        .default(["decoder"])
+        .describe("Components whose linear layers get adapters; their own weights are then frozen."),
+      rank: count.default(128).describe("Rank r of the update W + (alpha / r) B A."),
+      alpha: positive.default(256).describe("Scale of the update, over the rank."),
+    })
+    .optional()
+    .describe("Trains low-rank adapters instead of whole components; null: none."),
 });
 
 const panel = {
@@ -49,6 +61,12 @@ const common = {
     .enum(["fp32", "bf16"])
     .default("fp32")
     .describe("What the operands of matrix products are rounded to; weights are fp32 in both."),
+  activationCheckpointing: z
+    .boolean()
+    .default(false)
+    .describe(
+      "Computes each layer's activations again in the backward pass, which saves memory and costs time.",
+    ),
 };
 
 const ppo = z.strictObject({
@@ -133,6 +151,7 @@ const ppoRun = z
     checkpointEvery: count.default(1).describe("Updates between checkpoints."),
   })
   .superRefine((config, context) => {
+    refuseFrozenAdapters(config.model, context);
     refuseUnusedTranscripts(config.evaluation, context);
     const decisions = config.environments * config.ppo.stepsPerEnvironment;
     if (config.ppo.minibatchSize > decisions) {
@@ -196,7 +215,24 @@ const sftRun = z
       .prefault({}),
     checkpointEvery: count.default(50).describe("Optimizer steps between checkpoints."),
   })
-  .superRefine((config, context) => refuseUnusedTranscripts(config.evaluation, context));
+  .superRefine((config, context) => {
+    refuseFrozenAdapters(config.model, context);
+    refuseUnusedTranscripts(config.evaluation, context);
+  });
+
+function refuseFrozenAdapters(
+  { frozen, lora }: z.output<typeof model>,
+  context: z.core.$RefinementCtx,
+): void {
+  for (const component of lora?.components ?? []) {
+    if (!frozen.includes(component)) continue;
+    context.addIssue({
+      code: "custom",
+      path: ["model", "lora", "components"],
+      message: `components that are not in model.frozen, as "${component}" is`,
+    });
+  }
+}
 
 function refuseUnusedTranscripts(
   evaluation: { episodes: number; transcripts: number },

@@ -1,6 +1,7 @@
 import { resolve } from "node:path";
 import { readCheckpoint, requireWeights } from "../models/checkpoint.js";
-import { VlmPolicy } from "../policy/vlm-policy.js";
+import type { Component, LoraSpec, Trainable } from "../native/types.js";
+import { VlmPolicy, type VlmPolicyOptions } from "../policy/vlm-policy.js";
 import type { RunConfig } from "./config.js";
 import { packagePath } from "./package-path.js";
 
@@ -23,7 +24,10 @@ export async function checkModel({ checkpoint, weights }: ModelFiles): Promise<v
 }
 
 /** What of a run's configuration makes its policy. */
-export type PolicyConfig = Pick<RunConfig, "model" | "seed" | "precision" | "threads">;
+export type PolicyConfig = Pick<
+  RunConfig,
+  "model" | "seed" | "precision" | "activationCheckpointing" | "threads"
+>;
 
 /**
  * The policy that a run starts with.
@@ -31,9 +35,25 @@ export type PolicyConfig = Pick<RunConfig, "model" | "seed" | "precision" | "thr
  * @throws CheckpointError where the model's folder lacks something
  */
 export function loadPolicy(config: PolicyConfig): Promise<VlmPolicy> {
-  const { model, seed, precision, threads } = config;
+  const { model } = config;
   const folder = modelFolder(model.checkpoint);
-  const trainable = Object.fromEntries(model.frozen.map((component) => [component, "frozen"] as const));
-  const options = { seed, precision, trainable, ...(threads !== undefined && { threads }) };
+  const options = engineOptions(config);
   return model.weights === "fresh" ? VlmPolicy.initialize(folder, options) : VlmPolicy.load(folder, options);
+}
+
+/** How a configured run's engine is made, whatever the model. */
+export function engineOptions(config: PolicyConfig): VlmPolicyOptions {
+  const { model, seed, precision, activationCheckpointing, threads } = config;
+  const { components = [], ...lora } = model.lora ?? {};
+  const trainable: Partial<Record<Component, Trainable>> = {};
+  for (const component of model.frozen) trainable[component] = "frozen";
+  for (const component of components) trainable[component] = "lora";
+  return {
+    seed,
+    precision,
+    activationCheckpointing,
+    trainable,
+    ...(model.lora && { lora: lora as LoraSpec }),
+    ...(threads !== undefined && { threads }),
+  };
 }

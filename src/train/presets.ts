@@ -57,9 +57,46 @@ export function numberLineSftRefine(): SftRunConfig {
   return parseConfig(config, "preset number-line-sft-refine") as SftRunConfig;
 }
 
+/**
+ * The paper's scale: LLaVA-1.6-Mistral-7B with adapters, 512 decisions per GPU and update, optimizer steps over 128 of
+ * them, 4 epochs, λ 0.5 (Zhai et al. 2024, appendix; their scripts). What differs: 32 environments per GPU instead of one,
+ * four decisions per forward pass instead of one, and this package's KL and value settings at their defaults.
+ */
+export function numberLineLlava(): PpoRunConfig {
+  const config: RunConfigInput = {
+    algorithm: "ppo",
+    task: "number-line",
+    model: {
+      checkpoint: "llava-v1.6-mistral-7b",
+      frozen: ["vision"],
+      lora: { components: ["projector", "decoder"], rank: 128, alpha: 256 },
+    },
+    precision: "bf16",
+    environments: 32,
+    ppo: {
+      updates: 29,
+      minibatchSize: 128,
+      microbatchSize: 4,
+      clipRange: 0.1,
+      gamma: 0.9,
+      gaeLambda: 0.95,
+      lambda: 0.5,
+      learningRate: 1e-5,
+      finalLearningRate: 1e-9,
+      valueLearningRate: 1e-5,
+      valueLossCoefficient: 0.5,
+      temperature: 0.2,
+      maxNewTokens: 256,
+      adamEpsilon: 1e-7,
+    },
+  };
+  return parseConfig(config, "preset number-line-llava-1.6-mistral-7b") as PpoRunConfig;
+}
+
 /** The presets that the command line knows, by name. */
 export const presets: Readonly<Record<string, () => PpoRunConfig | SftRunConfig>> = {
   "number-line": numberLine,
+  "number-line-llava-1.6-mistral-7b": numberLineLlava,
   "number-line-sft": numberLineSft,
   "number-line-sft-refine": numberLineSftRefine,
 };

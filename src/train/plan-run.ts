@@ -1,0 +1,75 @@
+import { existsSync } from "node:fs";
+import { readCheckpoint } from "../models/checkpoint.js";
+import { knownModels } from "../models/known-models.js";
+import type { ModelSpec } from "../native/types.js";
+import type { PpoRunConfig, RunConfig } from "./config.js";
+import { ConfigError, unknownName } from "./config-error.js";
+import { type Gpu, gpus } from "./gpus.js";
+import { engineOptions, modelFolder } from "./load-policy.js";
+import { makePlan, type Plan, type PlannedWork } from "./plan.js";
+
+export interface PlanOptions {
+  readonly gpu: string;
+  readonly gpuCount: number;
+  /** Image tokens included; default: those of one image and `defaultTextTokens`. */
+  readonly promptTokens?: number;
+  /** Default: the longest that the configuration allows. */
+  readonly responseTokens?: number;
+}
+
+export interface RunPlan {
+  readonly plan: Plan;
+  readonly work: PlannedWork;
+  readonly gpu: Gpu;
+  readonly gpuCount: number;
+}
+
+/** What the prompts of RL4VLM take beside the image. */
+const defaultTextTokens = 150;
+
+/**
+ * Plans one PPO iteration of a configuration, as every GPU of the run will play it.
+ *
+ * @throws ConfigError for an unknown GPU, or a configuration of another algorithm; CheckpointError for a model whose sizes
+ *   are not known
+ */
+export async function planRun(config: RunConfig, options: PlanOptions): Promise<RunPlan> {
+  const gpu = gpus[options.gpu];
+  if (gpu === undefined)
+    throw new ConfigError("plan", [unknownName("--gpu", options.gpu, "a GPU", Object.keys(gpus))]);
+  if (config.algorithm !== "ppo") {
+    throw new ConfigError("plan", [
+      { path: "algorithm", expected: '"ppo"', received: `"${config.algorithm}"` },
+    ]);
+  }
+  const model = await modelSpecOf(config.model.checkpoint);
+  const work = plannedWork(config, model, options);
+  const { gpuCount } = options;
+  const plan = await makePlan({ model, options: engineOptions(config), work, gpu, gpuCount });
+  return { plan, work, gpu, gpuCount };
+}
+
+/** The sizes of a model: those that its folder states or, before it is there, those known by its name. */
+async function modelSpecOf(checkpoint: string): Promise<ModelSpec> {
+  const known = knownModels[checkpoint];
+  const folder = modelFolder(checkpoint);
+  return known && !existsSync(folder) ? known : (await readCheckpoint(folder)).spec;
+}
+
+function plannedWork(
+  { ppo, environments }: PpoRunConfig,
+  model: ModelSpec,
+  { promptTokens, responseTokens }: PlanOptions,
+): PlannedWork {
+  const imageTokens = (model.vision.imageSize / model.vision.patchSize) ** 2;
+  const { minibatchSize, microbatchSize = minibatchSize } = ppo;
+  return {
+    environments,
+    decisions: environments * ppo.stepsPerEnvironment,
+    epochs: ppo.epochs,
+    minibatchSize,
+    microbatchSize,
+    promptTokens: promptTokens ?? imageTokens + defaultTextTokens,
+    responseTokens: responseTokens ?? ppo.maxNewTokens,
+  };
+}
