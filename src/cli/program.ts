@@ -46,8 +46,8 @@ function createProgram(context: CliContext, finish: (exitCode: number) => void):
   addRunCommand(program, "ppo", "train a model with reinforcement learning (PPO)", context, finish);
   addRunCommand(program, "sft", "fine-tune a model on an expert's demonstrations", context, finish);
   addEvalCommand(program, context, finish);
-  addProfileCommand(program, context);
   addPlanCommand(program, context, finish);
+  addProfileCommand(program, context);
   addDoctorCommand(program, context, finish);
   return program;
 }

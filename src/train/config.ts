@@ -31,6 +31,7 @@ const model = z.strictObject({
       components: z
         .array(z.enum(["vision", "projector", "decoder"]))
         .min(1)
+        .max(3)
         .default(["decoder"])
         .describe("Components whose linear layers get adapters; their own weights are then frozen."),
       rank: count.default(128).describe("Rank r of the update W + (alpha / r) B A."),

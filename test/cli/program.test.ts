@@ -81,6 +81,7 @@ describe("sightline", () => {
       "train [options] [config]",
       "sft [options] [config]",
       "eval [options] <checkpoint>",
+      "plan [options] <config>",
       "profile [options] <config>",
       "doctor",
       "help [command]",
@@ -100,6 +101,16 @@ describe("sightline", () => {
       "--json",
       "-h, --help",
     ]);
+    expect(await flags("plan")).toEqual([
+      "config",
+      "--gpu <name>",
+      "--gpus <n>",
+      "--prompt-tokens <n>",
+      "--response-tokens <n>",
+      "--set <key=value>",
+      "--json",
+      "-h, --help",
+    ]);
     expect(await flags("profile")).toEqual([
       "config",
       "--updates <n>",
@@ -112,7 +123,7 @@ describe("sightline", () => {
 
   test("documents every setting and its default in the help of its command", async () => {
     const { stdout } = await cli(["train", "--help"]);
-    expect(stdout).toContain("Presets: number-line\n");
+    expect(stdout).toContain("Presets: number-line, number-line-llava-1.6-mistral-7b\n");
     expect(stdout).toMatch(/ {2}ppo\.clipRange\n {6}.*Takes a number > 0 and < 1\. Default: 0\.1\./);
     expect((await cli(["sft", "--help"])).stdout).toContain(
       "Presets: number-line-sft, number-line-sft-refine\n",
@@ -126,6 +137,9 @@ describe("sightline", () => {
     [["train", "number-line", "extra"], "too many arguments"],
     [["train", "number-line", "--resume", "x"], "--resume takes everything from the run folder"],
     [["train", "--resume", "x", "--set", "seed=1"], "--resume takes everything from the run folder"],
+    [["plan"], "missing required argument 'config'"],
+    [["plan", "number-line", "--gpu", "a100-80"], "did you mean a100-80g?"],
+    [["plan", "number-line-sft"], 'algorithm: expected "ppo", received "sft"'],
     [["profile"], "missing required argument 'config'"],
     [["profile", "number-line", "--updates", "0"], "expected an integer >= 1"],
     [["profile", "numberline"], "did you mean number-line?"],
