@@ -49,6 +49,7 @@ constexpr auto unordered(const char* type) {
 constexpr auto flushed_unordered() {
   constexpr const char* type = ".ftz.f32";
   return rows(row("setp.ne", type, [](float a, float b) { return flush(a) < flush(b) || flush(a) > flush(b); }),
+              row("setp.equ", type, [](float a, float b) { return !(flush(a) < flush(b) || flush(a) > flush(b)); }),
               row("setp.neu", type, [](float a, float b) { return !(flush(a) == flush(b)); }),
               row("setp.ltu", type, [](float a, float b) { return !(flush(a) >= flush(b)); }),
               row("setp.leu", type, [](float a, float b) { return !(flush(a) > flush(b)); }),
