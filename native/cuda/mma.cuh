@@ -58,6 +58,19 @@ struct Tile {
   static constexpr size_t bytes(int rows) { return static_cast<size_t>(rows) * row_bytes; }
 };
 
+/** For addresses in tiles; ordinary stores and loads in everything but what the address is. */
+__device__ inline void store_shared_4(uint32_t address, uint32_t value) {
+  asm volatile("st.shared.b32 [%0], %1;" ::"r"(address), "r"(value) : "memory");
+}
+__device__ inline uint4 load_shared_16(uint32_t address) {
+  uint4 value;
+  asm volatile("ld.shared.v4.b32 {%0, %1, %2, %3}, [%4];"
+               : "=r"(value.x), "=r"(value.y), "=r"(value.z), "=r"(value.w)
+               : "r"(address)
+               : "memory");
+  return value;
+}
+
 // ---- products
 
 /**
