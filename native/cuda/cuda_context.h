@@ -76,12 +76,17 @@ class CudaContext : public ExecutionContext {
    */
   void multiply(const MatmulArgs& args);
 
+  /** Copies to device memory. What `host` points to may change as soon as the call returns. */
+  void upload(void* to, const void* host, size_t bytes);
+  /** Until everything enqueued is done. @throws Error when something of it failed */
+  void wait() { check(cudaStreamSynchronize(stream_), "computing on the GPU"); }
   /** Lets go of the op's scratch memory: between ops. */
   void release_scratch() { scratch_.clear(); }
 
  private:
   void launch_kernel(const void* kernel, dim3 grid, dim3 block, size_t dynamic_shared_bytes, void** arguments);
-  void upload(void* to, const void* host, size_t bytes);
+  /** Made when the first product comes. */
+  Products& products();
 
   const int device_;
   Arena& arena_;

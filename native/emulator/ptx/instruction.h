@@ -23,6 +23,11 @@ enum class SpecialRegister : uint8_t {
   total_smem_size, dynamic_smem_size,
 };
 
+/**
+ * Generic addresses of shared memory: offset + shared_window. Above every pointer that a process can have, so it is told from those.
+ */
+inline constexpr uint64_t shared_window = uint64_t{1} << 56;
+
 /** How the interpreter executes an instruction. */
 enum class Action : uint8_t {
   /** A function of registers alone, one of the rows of lanes/: `row` says which. */

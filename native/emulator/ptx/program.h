@@ -25,6 +25,7 @@ struct SourceLocation {
 /** A register that holds the same number in every lane of every warp. */
 struct ConstantRegister {
   Slot slot;
+  Width width;
   uint64_t value;
 };
 
