@@ -35,7 +35,8 @@ const nativeLayers: Record<string, string[]> = {
   nn: ["core", "ops", "autograd"],
   models: ["core", "ops", "autograd", "nn"],
   engine: ["core", "ops", "autograd", "nn", "models", "io"],
-  addon: ["core", "ops", "io", "engine", "models", "nn"],
+  addon: ["core", "ops", "io", "engine", "models", "nn", "emulator"],
+  emulator: ["core"],
 };
 
 function layerOf(file: string): string | undefined {
@@ -79,6 +80,12 @@ describe("C++ includes", () => {
         if (!allowed.includes(target!.split("/")[0]!)) breaches.push(`${file} -> ${target}`);
     }
     expect(breaches).toEqual([]);
+  });
+
+  test("bring the emulator into the test addon only", () => {
+    const users = sources.filter((file) => read(file).includes('#include "emulator/'));
+    const outside = (file: string) => !/^native\/(emulator|addon\/testing)\//.test(file);
+    expect(users.filter(outside)).toEqual([]);
   });
 
   test("bring Node headers into the addon only", () => {
