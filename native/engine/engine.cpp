@@ -3,8 +3,6 @@
 #include <cmath>
 
 #include "engine/checkpoint.h"
-#include "ops/counting_device.h"
-#include "ops/cpu_device.h"
 
 namespace sightline {
 namespace {
@@ -74,11 +72,8 @@ void validate(const std::vector<Sequence>& sequences, const ForwardOptions& opti
 
 Engine::Engine(EngineOptions options) : options_(std::move(options)) {
   validate(options_);
-  const Isa isa = select_isa(options_.cpu);
-  if (options_.dry_run)
-    device_ = std::make_unique<CountingDevice>(isa, options_.memory_limit_bytes, options_.precision);
-  else
-    device_ = std::make_unique<CpuDevice>(isa, options_.threads, options_.memory_limit_bytes, options_.precision);
+  const DeviceSettings settings{options_.precision, options_.memory_limit_bytes, options_.cpu, options_.threads, options_.dry_run};
+  device_ = create_device(options_.device, settings);
   vlm_ = std::make_unique<Vlm>(*device_, options_.model, options_.parameters);
   image_features_ = std::make_unique<ImageFeatures>(*device_, *vlm_);
   generator_ = std::make_unique<Generator>(*device_, *vlm_, *image_features_, options_.max_batch, options_.token_bytes);

@@ -31,11 +31,15 @@ constexpr OpTable no_ops{SIGHTLINE_OPS(SIGHTLINE_NOTHING)};
 
 }  // namespace
 
-CountingDevice::CountingDevice(Isa isa, size_t memory_limit_bytes, Precision precision)
+CountingDevice::CountingDevice(std::optional<Isa> isa, Precision precision, size_t memory_limit_bytes)
     : Device(precision, memory_limit_bytes, counted_memory(), no_ops), isa_(isa) {}
 
 void CountingDevice::download(void* host, const void*, size_t bytes) {
   if (bytes > 0) std::memset(host, 0, bytes);
+}
+
+int64_t CountingDevice::packed_bytes(int64_t k, int64_t n) const {
+  return isa_ ? matmul_packed_size(*isa_, precision(), k, n) * static_cast<int64_t>(sizeof(float)) : k * n * size_of(operand_type());
 }
 
 }  // namespace sightline

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <optional>
+
 #include "core/isa.h"
 #include "ops/device.h"
 
@@ -12,8 +14,8 @@ namespace sightline {
  */
 class CountingDevice : public Device {
  public:
-  /** Lays weights out as the CPU path `isa` does. Scratch memory of single ops is not counted. */
-  CountingDevice(Isa isa, size_t memory_limit_bytes, Precision precision);
+  /** @param isa  the CPU path to stand in for; none: a GPU. Scratch memory of single ops is not counted. */
+  CountingDevice(std::optional<Isa> isa, Precision precision, size_t memory_limit_bytes);
 
   std::string name() const override { return "counting"; }
   ExecutionContext& context() override { return context_; }
@@ -21,17 +23,15 @@ class CountingDevice : public Device {
   void copy(void*, const void*, size_t) override {}
   void upload(void*, const void*, size_t) override {}
   void download(void* host, const void* from, size_t bytes) override;
-  bool in_host_memory() const override { return true; }
-  bool reads_weights_in_place() const override { return false; }
-  int64_t packed_bytes(int64_t k, int64_t n) const override {
-    return matmul_packed_size(isa_, precision(), k, n) * static_cast<int64_t>(sizeof(float));
-  }
+  bool in_host_memory() const override { return isa_.has_value(); }
+  bool reads_weights_in_place() const override { return !isa_; }
+  int64_t packed_bytes(int64_t k, int64_t n) const override;
   bool computes() const override { return false; }
 
  private:
   class Context : public ExecutionContext {};
 
-  Isa isa_;
+  std::optional<Isa> isa_;
   Context context_;
 };
 

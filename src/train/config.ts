@@ -55,9 +55,14 @@ const common = {
   task: z.string().min(1).describe("Name of the environment."),
   model,
   seed: seed.default(1).describe("Fixes everything random in training."),
+  device: z
+    .templateLiteral([z.literal("cuda:"), z.int().min(0)])
+    .or(z.enum(["cpu", "cuda"]))
+    .default("cpu")
+    .describe("Where the model computes: cpu, cuda (the first GPU), or cuda:1 and so on."),
   threads: count
     .optional()
-    .describe("Threads of the engine; results do not depend on it. Default: all cores."),
+    .describe("Threads of the engine on the CPU; results do not depend on it. Default: all cores."),
   precision: z
     .enum(["fp32", "bf16"])
     .default("fp32")
@@ -123,7 +128,10 @@ const ppo = z.strictObject({
   maxNewTokens: count.default(96).describe("Longest response, in tokens."),
   maxLogProbMismatch: notNegative
     .default(0)
-    .describe("Largest difference allowed between a token's log-probs in sampling and in scoring, in nats."),
+    .describe(
+      "Largest difference allowed between a token's log-probs in sampling and in scoring, in nats. On the CPU they are " +
+        "equal; a GPU sums products of other sizes in other orders, so there it takes about 0.1.",
+    ),
 });
 
 const ppoRun = z

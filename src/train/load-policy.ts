@@ -26,7 +26,7 @@ export async function checkModel({ checkpoint, weights }: ModelFiles): Promise<v
 /** What of a run's configuration makes its policy. */
 export type PolicyConfig = Pick<
   RunConfig,
-  "model" | "seed" | "precision" | "activationCheckpointing" | "threads"
+  "model" | "seed" | "device" | "precision" | "activationCheckpointing" | "threads"
 >;
 
 /**
@@ -43,13 +43,14 @@ export function loadPolicy(config: PolicyConfig): Promise<VlmPolicy> {
 
 /** How a configured run's engine is made, whatever the model. */
 export function engineOptions(config: PolicyConfig): VlmPolicyOptions {
-  const { model, seed, precision, activationCheckpointing, threads } = config;
+  const { model, seed, device, precision, activationCheckpointing, threads } = config;
   const { components = [], ...lora } = model.lora ?? {};
   const trainable: Partial<Record<Component, Trainable>> = {};
   for (const component of model.frozen) trainable[component] = "frozen";
   for (const component of components) trainable[component] = "lora";
   return {
     seed,
+    device,
     precision,
     activationCheckpointing,
     trainable,

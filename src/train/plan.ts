@@ -22,7 +22,7 @@ export interface PlannedWork {
 export interface PlanRequest {
   readonly model: ModelSpec;
   /** How the engine runs it. */
-  readonly options: Omit<EngineOptions, "model" | "dryRun" | "memoryLimitBytes">;
+  readonly options: Omit<EngineOptions, "model" | "device" | "dryRun" | "memoryLimitBytes">;
   readonly work: PlannedWork;
   readonly gpu: Gpu;
   readonly gpuCount: number;
@@ -115,6 +115,7 @@ async function dryRun(
     ...options,
     model: { ...model, endTokenId },
     maxBatch: work.environments,
+    device: "cuda",
     dryRun: true,
   });
   try {

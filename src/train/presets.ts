@@ -71,6 +71,7 @@ export function numberLineLlava(): PpoRunConfig {
       frozen: ["vision"],
       lora: { components: ["projector", "decoder"], rank: 128, alpha: 256 },
     },
+    device: "cuda",
     precision: "bf16",
     environments: 32,
     ppo: {

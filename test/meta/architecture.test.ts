@@ -34,8 +34,10 @@ const nativeLayers: Record<string, string[]> = {
   autograd: ["core", "ops"],
   nn: ["core", "ops", "autograd"],
   models: ["core", "ops", "autograd", "nn"],
-  engine: ["core", "ops", "autograd", "nn", "models", "io"],
-  addon: ["core", "ops", "io", "engine", "models", "nn"],
+  engine: ["core", "ops", "autograd", "nn", "models", "io", "cuda"],
+  cuda: ["core", "ops"],
+  emulator: ["core", "cuda"],
+  addon: ["core", "ops", "io", "engine", "models", "nn", "cuda", "emulator"],
 };
 
 function layerOf(file: string): string | undefined {
@@ -68,7 +70,7 @@ describe("TypeScript imports", () => {
 });
 
 describe("C++ includes", () => {
-  const sources = files.filter((file) => /^native\/.*\.(h|cpp)$/.test(file));
+  const sources = files.filter((file) => /^native\/.*\.(h|cpp|cu|cuh)$/.test(file));
 
   test("point only to folders that the file's folder may know", () => {
     const breaches: string[] = [];
@@ -79,6 +81,12 @@ describe("C++ includes", () => {
         if (!allowed.includes(target!.split("/")[0]!)) breaches.push(`${file} -> ${target}`);
     }
     expect(breaches).toEqual([]);
+  });
+
+  test("bring the emulator into the test addon only", () => {
+    const users = sources.filter((file) => read(file).includes('#include "emulator/'));
+    const outside = (file: string) => !/^native\/(emulator|addon\/testing)\//.test(file);
+    expect(users.filter(outside)).toEqual([]);
   });
 
   test("bring Node headers into the addon only", () => {
@@ -100,7 +108,7 @@ describe("C++ includes", () => {
 });
 
 describe("files", () => {
-  const handWritten = files.filter((file) => /\.(ts|h|cpp|mjs|py)$/.test(file));
+  const handWritten = files.filter((file) => /\.(ts|h|cpp|cu|cuh|mjs|py)$/.test(file));
 
   test("are at most 600 lines long", () => {
     expect(handWritten.filter((file) => read(file).split("\n").length > 600)).toEqual([]);

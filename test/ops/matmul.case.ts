@@ -3,6 +3,7 @@ import type { Random } from "../../src/random.js";
 import { type Conformance, conformance, type Equivalent, type Rounding } from "./conformance.js";
 import { type Floats, normals, unwritten } from "./inputs.js";
 import type { Backend } from "./native-ops.js";
+import { bitsOf, toBfloat16 } from "./storage.js";
 
 /** Order of A and B in memory: rows one after the other, or columns (a transposed matrix). */
 type Layout = "rows" | "columns";
@@ -81,16 +82,6 @@ function packed(args: Args, backend: Backend): Args {
   const packed_b = unwritten(backend.packedSize(precision, k, n));
   backend.run("pack_matrix", { b, b_row_stride, b_column_stride, packed: packed_b, k, n, precision });
   return { ...args, packed_b };
-}
-
-/** The nearest bfloat16, ties to even, by arithmetic on the number: the last of its 8 significant bits is worth 2^(exponent - 7). */
-function toBfloat16(x: number): number {
-  if (x === 0 || !Number.isFinite(x)) return x;
-  const unit = 2 ** (Math.floor(Math.log2(Math.abs(x))) - 7);
-  const quotient = x / unit;
-  const below = Math.floor(quotient);
-  const up = quotient - below > 0.5 || (quotient - below === 0.5 && below % 2 !== 0);
-  return (up ? below + 1 : below) * unit;
 }
 
 function multiply(args: Args, round: Rounding): { c: Float64Array } {
@@ -213,6 +204,8 @@ export const matmulCases: Conformance[] = [
       },
       reference: multiply,
       outputs: { c: "forward" },
+      multiplies: true,
+      ...(shape.precision === "bf16" && { stored: ["a", "b", "c"] }),
       equivalents,
     });
   }),
@@ -239,7 +232,8 @@ export const matmulCases: Conformance[] = [
           b: normals(random, k * n),
           ...strides("b", k, n, b),
           packed: unwritten(backend.packedSize(precision, k, n)),
-          width: backend.packedSize("fp32", 1, 1),
+          // Columns of a panel; without panels, all of a row.
+          width: backend.packs === "panels" ? backend.packedSize("fp32", 1, 1) : null,
           k,
           n,
           precision,
@@ -248,25 +242,29 @@ export const matmulCases: Conformance[] = [
         reference: ({ b, b_row_stride, b_column_stride, packed, width }) => {
           const perWord = precision === "bf16" ? 2 : 1;
           const words = Math.ceil(k / perWord);
-          const result = new Float32Array(packed.length);
-          const bits = new Uint32Array(result.buffer);
+          // Panels are padded with zeros; what lies behind packed rows is left alone.
+          const result = width === null ? packed.slice() : new Float32Array(packed.length);
+          const halves = new Uint16Array(result.buffer);
           for (let column = 0; column < n; column++)
             for (let row = 0; row < k; row++) {
-              const panel = Math.floor(column / width) * width * words;
-              const at = panel + Math.floor(row / perWord) * width + (column % width);
               const element = b[row * b_row_stride + column * b_column_stride]!;
+              const at =
+                width === null ? row * n + column : placeInPanels(row, column, width, words, perWord);
               if (precision === "fp32") result[at] = element;
-              else bits[at]! |= bfloat16Bits(element) << (row % 2 === 0 ? 0 : 16);
+              else halves[at] = bitsOf(Float32Array.of(toBfloat16(element)))[0]!;
             }
           return { packed: result };
         },
         outputs: { packed: "exact" },
+        ...(precision === "bf16" && { stored: ["b"] }),
       }),
     ),
   ),
 ];
 
-/** The upper half of the fp32 that equals the nearest bfloat16. */
-function bfloat16Bits(x: number): number {
-  return new Uint32Array(Float32Array.of(toBfloat16(x)).buffer)[0]! >>> 16;
+/** Index of an element of a matrix that is packed in panels of `width` columns and `words` words each. */
+function placeInPanels(row: number, column: number, width: number, words: number, perWord: number): number {
+  const panel = Math.floor(column / width) * width * words;
+  const word = panel + Math.floor(row / perWord) * width + (column % width);
+  return word * perWord + (row % perWord);
 }

@@ -1,0 +1,201 @@
+#include "ops/matmul_skinny.h"
+
+#include "cuda/cuda_context.h"
+#include "cuda/elements.cuh"
+#include "cuda/mma.cuh"
+#include "cuda/reduce.cuh"
+
+namespace sightline::cuda {
+namespace {
+
+constexpr int warps = 8;
+constexpr int block_columns = 64;
+constexpr int step_depth = 16;
+constexpr int steps_at_once = 2;
+
+struct SkinnyArguments {
+  const void* a;
+  const bf16* b;
+  void* c;
+  const float* bias;
+  const void* addend;
+  int64_t a_row_stride, b_row_stride, c_row_stride, addend_row_stride;
+  int m, n, k;
+  float alpha;
+  bool addend_is_bf16;
+};
+
+/** Four neighbours of a row of A, rounded, as two words. */
+__device__ uint2 load_left(const float* from) {
+  float x[4];
+  load(from, x);
+  return make_uint2(pack_bf16(x[0], x[1]), pack_bf16(x[2], x[3]));
+}
+__device__ uint2 load_left(const bf16* from) { return *reinterpret_cast<const uint2*>(from); }
+
+__device__ uint32_t word(const uint4& x, int i) { return i == 0 ? x.x : i == 1 ? x.y : i == 2 ? x.z : x.w; }
+
+}  // namespace
+
+/**
+ * Grid (N / 64), 8 warps per block. A block computes 64 columns; its warps take the 16 rows of B each of the steps along K in turn,
+ * and their sums are added in order of warp through shared memory (34 KB), so that the order is a function of K.
+ *
+ * B goes from memory to registers once: lane 4 g + u reads, of each of the rows 4 u ... 4 u + 3 of a step, the 8 columns from 8 g on,
+ * 16 bytes, so that a request is four runs of 128 bytes. Two steps' worth is asked for before the first is used: 4 KB in flight per
+ * warp. The tensor cores want pairs of neighbours along K, which two rows give by exchanging halves of words (`__byte_perm`). Which k
+ * an operand's slot stands for is free as long as both operands agree, and which column as long as the result is read so:
+ * slots 2 u, 2 u + 1, 2 u + 8, 2 u + 9 stand for k = 4 u ... 4 u + 3, and column g of the j-th product for column 8 g + j. So a lane
+ * needs no other lane's part of B, and its part of A is 4 neighbours.
+ *
+ * Partial sums lie in rows of 68 floats and lanes with u >= 2 write their quads in another order, so that a quarter of a warp writes
+ * to 32 different banks. Registers on sm_80: REG_SKINNY.
+ */
+template <int rows, class A, class C>
+__global__ void __launch_bounds__(warps* warp_lanes, 2) matmul_skinny_kernel(SkinnyArguments args) {
+  constexpr int halves = rows / 8, stride = block_columns + 4;
+  __shared__ alignas(16) float partials[warps][rows][stride];
+  const int warp = static_cast<int>(threadIdx.x / warp_lanes), lane = static_cast<int>(threadIdx.x % warp_lanes);
+  const int g = lane / 4, u = lane % 4;
+  const int first_column = static_cast<int>(blockIdx.x) * block_columns;
+  const bool inside = first_column + 8 * g < args.n;
+  const bf16* b = args.b + 4 * u * args.b_row_stride + first_column + 8 * g;
+  const A* a = static_cast<const A*>(args.a) + g * args.a_row_stride + 4 * u;
+
+  Sums sums[8] = {};
+  const int steps = args.k / step_depth;
+  for (int first = warp; first < steps; first += warps * steps_at_once) {
+    uint4 right[steps_at_once][4];
+    LeftFragment left[steps_at_once];
+#pragma unroll
+    for (int s = 0; s < steps_at_once; ++s) {
+      const int step = first + s * warps;
+      const int64_t k = static_cast<int64_t>(step) * step_depth;
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        right[s][i] = make_uint4(0, 0, 0, 0);
+        if (inside && step < steps) right[s][i] = *reinterpret_cast<const uint4*>(b + (k + i) * args.b_row_stride);
+      }
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        uint2 words = make_uint2(0, 0);
+        if (half < halves && step < steps && g + 8 * half < args.m) words = load_left(a + 8 * half * args.a_row_stride + k);
+        left[s][half] = words.x;
+        left[s][half + 2] = words.y;
+      }
+    }
+#pragma unroll
+    for (int s = 0; s < steps_at_once; ++s)
+#pragma unroll
+      for (int j = 0; j < 8; ++j) {
+        constexpr unsigned lower = 0x5410, upper = 0x7632;
+        const unsigned halves_of_words = j % 2 == 0 ? lower : upper;
+        const auto pair = [&](int row) { return __byte_perm(word(right[s][row], j / 2), word(right[s][row + 1], j / 2), halves_of_words); };
+        multiply_add(sums[j], left[s], pair(0), pair(2));
+      }
+  }
+
+#pragma unroll
+  for (int half = 0; half < halves; ++half) {
+    float* row = partials[warp][g + 8 * half] + 16 * u;
+    // The lane's 16 columns: those of `sums[j][2 * half]`, then those of the next.
+    const auto quad = [&](int q) {
+      const int j = q % 2 * 4, i = 2 * half + q / 2;
+      return make_float4(sums[j][i], sums[j + 1][i], sums[j + 2][i], sums[j + 3][i]);
+    };
+#pragma unroll
+    for (int q = 0; q < 4; ++q) {
+      const float4 here = quad(q), across = quad(q ^ 2);
+      const float4 value = make_float4(u < 2 ? here.x : across.x, u < 2 ? here.y : across.y, u < 2 ? here.z : across.z,
+                                       u < 2 ? here.w : across.w);
+      *reinterpret_cast<float4*>(row + 4 * (u < 2 ? q : q ^ 2)) = value;
+    }
+  }
+  __syncthreads();
+
+  const int m = static_cast<int>(threadIdx.x) / (block_columns / 4), within = static_cast<int>(threadIdx.x) % (block_columns / 4) * 4;
+  const int column = first_column + within;
+  if (m >= rows || m >= args.m || column >= args.n) return;
+  float total[4];
+  load(partials[0][m] + within, total);
+#pragma unroll
+  for (int w = 1; w < warps; ++w) {
+    float part[4];
+    load(partials[w][m] + within, part);
+#pragma unroll
+    for (int j = 0; j < 4; ++j) total[j] += part[j];
+  }
+  float addition[4] = {};
+  if (args.bias) load(args.bias + column, addition);
+#pragma unroll
+  for (int j = 0; j < 4; ++j) total[j] = fmaf(args.alpha, total[j], addition[j]);
+  if (args.addend) {
+    const int64_t at = m * args.addend_row_stride + column;
+    if (args.addend_is_bf16)
+      load(static_cast<const bf16*>(args.addend) + at, addition);
+    else
+      load(static_cast<const float*>(args.addend) + at, addition);
+#pragma unroll
+    for (int j = 0; j < 4; ++j) total[j] += addition[j];
+  }
+  store(static_cast<C*>(args.c) + m * args.c_row_stride + column, total);
+}
+
+namespace {
+
+/** Whether four neighbours can be accessed at every fourth element of every row. */
+bool rows_fit(ConstElements x, int64_t row_stride) {
+  return row_stride % 4 == 0 && reinterpret_cast<uintptr_t>(x.data) % static_cast<uintptr_t>(4 * size_of(x.type)) == 0;
+}
+
+struct RightOperand {
+  ConstElements elements;
+  int64_t row_stride;
+};
+RightOperand right_operand(const MatmulArgs& a) {
+  if (a.packed_b) return {{a.packed_b, DType::bf16}, a.n};
+  return {a.b, a.b_row_stride};
+}
+
+}  // namespace
+
+bool matmul_skinny_fits(const MatmulArgs& a) {
+  const RightOperand b = right_operand(a);
+  return a.precision == Precision::bf16 && a.m <= skinny_rows && a.k % step_depth == 0 && a.n % 8 == 0 && a.n < (int64_t{1} << 31) &&
+         a.k < (int64_t{1} << 31) && a.a_column_stride == 1 && rows_fit(a.a, a.a_row_stride) && b.elements.type == DType::bf16 &&
+         (a.packed_b || a.b_column_stride == 1) && b.row_stride % 8 == 0 && reinterpret_cast<uintptr_t>(b.elements.data) % 16 == 0 &&
+         rows_fit(a.c, a.c_row_stride) && rows_fit(a.bias, 0) && (!a.addend || rows_fit(a.addend, a.addend_row_stride));
+}
+
+void matmul_skinny(CudaContext& context, const MatmulArgs& a) {
+  const RightOperand b = right_operand(a);
+  const ConstElements addend = a.accumulate ? ConstElements(a.c) : a.addend;
+  const SkinnyArguments arguments{.a = a.a.data,
+                                  .b = b.elements.as<bf16>(),
+                                  .c = a.c.data,
+                                  .bias = a.bias,
+                                  .addend = addend.data,
+                                  .a_row_stride = a.a_row_stride,
+                                  .b_row_stride = b.row_stride,
+                                  .c_row_stride = a.c_row_stride,
+                                  .addend_row_stride = a.accumulate ? a.c_row_stride : a.addend_row_stride,
+                                  .m = static_cast<int>(a.m),
+                                  .n = static_cast<int>(a.n),
+                                  .k = static_cast<int>(a.k),
+                                  .alpha = a.alpha,
+                                  .addend_is_bf16 = addend.type == DType::bf16};
+  if (a.m == 0) return;
+  const auto launch = [&](auto kernel) {
+    context.launch(kernel, dim3(static_cast<unsigned>((a.n + block_columns - 1) / block_columns)), dim3(warps * warp_lanes), 0, arguments);
+  };
+  with_type(a.a.type, [&]<class A>(Type<A>) {
+    with_type(a.c.type, [&]<class C>(Type<C>) {
+      if (a.m <= 8)
+        launch(matmul_skinny_kernel<8, A, C>);
+      else
+        launch(matmul_skinny_kernel<16, A, C>);
+    });
+  });
+}
+
+}  // namespace sightline::cuda
