@@ -86,16 +86,16 @@ Decoder::LogProbs Decoder::log_probs(Tape& tape, const Var& x, const Indices& ta
   if (entropies) result.entropies = device.allocate(Purpose::activations, rows, 1);
   result.log_prob_output = std::make_shared<Variable>(result.log_probs);
   result.entropy_output = std::make_shared<Variable>(result.entropies);
-  const void* packed = head_operand_.forward(device, parameters_, head_).packed_b;
-  tape.ops().linear_log_prob(tape.context(), {x->value.elements(), packed, targets, result.log_probs.data(),
+  const MatmulOperand head = head_operand_.forward(device, parameters_, head_);
+  tape.ops().linear_log_prob(tape.context(), {x->value.elements(), head.b, head.packed_b, targets, result.log_probs.data(),
                                               result.entropies.data(), rows, spec_.width, spec_.vocabulary_size,
                                               1.0f / temperature, device.precision()});
   tape.record([this, &device, x, targets, temperature, rows, log_prob = result.log_prob_output,
                entropy = result.entropy_output] {
     Tensor gradient = device.allocate(Purpose::activations, rows, spec_.width, x->value.type());
+    const MatmulOperand head = head_operand_.forward(device, parameters_, head_);
     device.ops().linear_log_prob_backward(
-        device.context(), {log_prob->gradient.data(), entropy->gradient.data(), x->value.elements(),
-                           head_operand_.forward(device, parameters_, head_).packed_b,
+        device.context(), {log_prob->gradient.data(), entropy->gradient.data(), x->value.elements(), head.b, head.packed_b,
                            head_operand_.backward(device, parameters_, head_).packed_b, targets, gradient.elements(),
                            head_.gradient.data(), rows, spec_.width, spec_.vocabulary_size, 1.0f / temperature,
                            device.precision()});

@@ -12,14 +12,14 @@ namespace {
 int64_t rows_per_chunk(int64_t vocabulary) { return max(int64_t{64}, (int64_t{1} << 20) / vocabulary); }
 
 /** logits (rows, V) = x weight^T */
-void compute_logits(CpuContext& context, ConstElements x, const void* packed_weight, int64_t rows,
+void compute_logits(CpuContext& context, ConstElements x, ConstElements weight, const void* packed_weight, int64_t rows,
                     int64_t columns, int64_t vocabulary, Precision precision, float* logits) {
   matmul(context, {.a = x,
                    .a_row_stride = columns,
                    .a_column_stride = 1,
-                   .b = nullptr,
-                   .b_row_stride = 0,
-                   .b_column_stride = 0,
+                   .b = weight,
+                   .b_row_stride = 1,
+                   .b_column_stride = columns,
                    .packed_b = packed_weight,
                    .c = logits,
                    .c_row_stride = vocabulary,
@@ -57,7 +57,7 @@ void linear_log_prob(CpuContext& context, const LinearLogProbArgs& a) {
   float* logits = context.op_scratch(chunk * vocabulary);
   for (int64_t first = 0; first < a.rows; first += chunk) {
     const int64_t rows = min(chunk, a.rows - first);
-    compute_logits(context, a.x.at(first * a.columns), a.packed_weight, rows, a.columns, vocabulary, a.precision, logits);
+    compute_logits(context, a.x.at(first * a.columns), a.weight, a.packed_weight, rows, a.columns, vocabulary, a.precision, logits);
     for_row_blocks(context, rows, vocabulary, [&](RowBlock block) {
       for (int64_t row = block.first; row < block.last; ++row) {
         const float* z = logits + row * vocabulary;
@@ -76,7 +76,7 @@ void linear_log_prob_backward(CpuContext& context, const LinearLogProbBackwardAr
   for (int64_t first = 0; first < a.rows; first += chunk) {
     const int64_t rows = min(chunk, a.rows - first);
     const ConstElements x = a.x.at(first * columns);
-    compute_logits(context, x, a.packed_weight, rows, columns, vocabulary, a.precision, logits);
+    compute_logits(context, x, a.weight, a.packed_weight, rows, columns, vocabulary, a.precision, logits);
     for_row_blocks(context, rows, vocabulary, [&](RowBlock block) {
       for (int64_t row = block.first; row < block.last; ++row) {
         float* z = logits + row * vocabulary;
@@ -89,9 +89,9 @@ void linear_log_prob_backward(CpuContext& context, const LinearLogProbBackwardAr
     matmul(context, {.a = logits,
                      .a_row_stride = vocabulary,
                      .a_column_stride = 1,
-                     .b = nullptr,
-                     .b_row_stride = 0,
-                     .b_column_stride = 0,
+                     .b = a.weight,
+                     .b_row_stride = a.columns,
+                     .b_column_stride = 1,
                      .packed_b = a.packed_transposed,
                      .c = a.dx.at(first * columns),
                      .c_row_stride = columns,

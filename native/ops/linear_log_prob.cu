@@ -56,14 +56,14 @@ namespace {
 int64_t rows_per_chunk(int64_t rows, int64_t vocabulary) { return std::min(rows, std::max(int64_t{128}, (int64_t{1} << 22) / vocabulary)); }
 
 /** logits (rows, V) = x weight^T */
-void compute_logits(CudaContext& context, ConstElements x, const void* packed_weight, int64_t rows, int64_t columns, int64_t vocabulary,
+void compute_logits(CudaContext& context, ConstElements x, ConstElements weight, const void* packed_weight, int64_t rows, int64_t columns, int64_t vocabulary,
                     Precision precision, float* logits) {
   context.multiply({.a = x,
                     .a_row_stride = columns,
                     .a_column_stride = 1,
-                    .b = nullptr,
-                    .b_row_stride = 0,
-                    .b_column_stride = 0,
+                    .b = weight,
+                    .b_row_stride = 1,
+                    .b_column_stride = columns,
                     .packed_b = packed_weight,
                     .c = logits,
                     .c_row_stride = vocabulary,
@@ -98,9 +98,9 @@ void multiply_gradients(CudaContext& context, const LinearLogProbBackwardArgs& a
   context.multiply({.a = gradient,
                     .a_row_stride = a.vocabulary,
                     .a_column_stride = 1,
-                    .b = nullptr,
-                    .b_row_stride = 0,
-                    .b_column_stride = 0,
+                    .b = a.weight,
+                    .b_row_stride = a.columns,
+                    .b_column_stride = 1,
                     .packed_b = a.packed_transposed,
                     .c = a.dx.at(first * a.columns),
                     .c_row_stride = a.columns,
@@ -142,7 +142,7 @@ void linear_log_prob(CudaContext& context, const LinearLogProbArgs& a) {
   auto* logits = context.scratch_array<float>(chunk * vocabulary);
   for (int64_t first = 0; first < a.rows; first += chunk) {
     const int64_t rows = std::min(chunk, a.rows - first);
-    compute_logits(context, a.x.at(first * a.columns), a.packed_weight, rows, a.columns, vocabulary, a.precision, logits);
+    compute_logits(context, a.x.at(first * a.columns), a.weight, a.packed_weight, rows, a.columns, vocabulary, a.precision, logits);
     with_row_kernel(vocabulary, a.entropies != nullptr, [&](auto width, auto with_entropy) {
       context.launch(linear_log_prob_rows_kernel<width(), with_entropy()>, dim3(static_cast<unsigned>(rows)),
                      dim3(softmax_threads(vocabulary)), 0, logits, a.targets.device + first, a.log_probs + first,
@@ -163,7 +163,7 @@ void linear_log_prob_backward(CudaContext& context, const LinearLogProbBackwardA
       dlogits = logits;
     for (int64_t first = 0; first < a.rows; first += chunk) {
       const int64_t rows = std::min(chunk, a.rows - first);
-      compute_logits(context, a.x.at(first * a.columns), a.packed_weight, rows, a.columns, vocabulary, a.precision, logits);
+      compute_logits(context, a.x.at(first * a.columns), a.weight, a.packed_weight, rows, a.columns, vocabulary, a.precision, logits);
       with_row_kernel(vocabulary, a.dentropies != nullptr, [&](auto width, auto with_entropy) {
         context.launch(linear_log_prob_backward_rows_kernel<width(), with_entropy(), T>, dim3(static_cast<unsigned>(rows)),
                        dim3(softmax_threads(vocabulary)), 0, logits, a.targets.device + first, a.dlog_probs + first,

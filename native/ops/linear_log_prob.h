@@ -15,7 +15,8 @@ namespace sightline {
  *   log_probs[r] = z[r, target[r]] - log sum_v exp z[r, v],   entropies[r] = -sum_v p[r, v] log p[r, v]
  *
  * @param x              (R, C) read, of either type
- * @param packed_weight  the head weight (V, C), transposed and packed by `pack_matrix` as B (C, V)
+ * @param weight         the head weight (V, C), of either type; read where packed_weight is null
+ * @param packed_weight  the weight transposed and packed by `pack_matrix` as B (C, V), or null
  * @param targets        (R) in [0, V), checked by the caller
  * @param log_probs      (R) written
  * @param entropies      (R) written, in nats; or null
@@ -24,6 +25,7 @@ namespace sightline {
  */
 struct LinearLogProbArgs {
   ConstElements x;
+  ConstElements weight;
   const void* packed_weight;
   Mirrored<int32_t> targets;
   float* log_probs;
@@ -31,7 +33,8 @@ struct LinearLogProbArgs {
   int64_t rows, columns, vocabulary;
   float inverse_temperature;
   Precision precision;
-  SIGHTLINE_FIELDS(x, packed_weight, targets, log_probs, entropies, rows, columns, vocabulary, inverse_temperature, precision)
+  SIGHTLINE_FIELDS(x, weight, packed_weight, targets, log_probs, entropies, rows, columns, vocabulary, inverse_temperature,
+                   precision)
 };
 
 /**
@@ -39,8 +42,8 @@ struct LinearLogProbArgs {
  *   dz[v] = c * ([v = target] - p[v]) - e * p[v] * (log p[v] + H),   dlogits = inverse_temperature * dz
  *   dx = dlogits weight,   dweight += dlogits^T x
  *
- * @param packed_weight, precision  as in LinearLogProbArgs
- * @param packed_transposed  the head weight packed by `pack_matrix` as B (V, C)
+ * @param weight, packed_weight, precision  as in LinearLogProbArgs
+ * @param packed_transposed  the weight packed by `pack_matrix` as B (V, C), or null: then `weight` is read
  * @param dx          (R, C) written, of either type
  * @param dweight     (V, C) accumulated; null when frozen
  * @param dentropies  (R) or null
@@ -49,6 +52,7 @@ struct LinearLogProbBackwardArgs {
   const float* dlog_probs;
   const float* dentropies;
   ConstElements x;
+  ConstElements weight;
   const void* packed_weight;
   const void* packed_transposed;
   Mirrored<int32_t> targets;
@@ -57,8 +61,8 @@ struct LinearLogProbBackwardArgs {
   int64_t rows, columns, vocabulary;
   float inverse_temperature;
   Precision precision;
-  SIGHTLINE_FIELDS(dlog_probs, dentropies, x, packed_weight, packed_transposed, targets, dx, dweight, rows, columns, vocabulary,
-                   inverse_temperature, precision)
+  SIGHTLINE_FIELDS(dlog_probs, dentropies, x, weight, packed_weight, packed_transposed, targets, dx, dweight, rows, columns,
+                   vocabulary, inverse_temperature, precision)
 };
 
 }  // namespace sightline

@@ -4,7 +4,7 @@ import { deriveKey, Random } from "../../src/random.js";
 import { expectSame } from "./conformance.js";
 import { integers, normals, unwritten } from "./inputs.js";
 import { newPages, pageTokens } from "./kv-pages.js";
-import { backends, packTransposed } from "./native-ops.js";
+import { backends, pack, packTransposed } from "./native-ops.js";
 
 describe.each(backends.map((backend) => [backend.name, backend] as const))("on %s", (_name, backend) => {
   test.each(["fp32", "bf16"] as const)(
@@ -50,7 +50,7 @@ describe.each(backends.map((backend) => [backend.name, backend] as const))("on %
       backend.run(
         "linear_log_prob",
         {
-          ...{ x, packed_weight: packed_b, targets: tokens, log_probs, entropies: unwritten(rows) },
+          ...{ x, weight: null, packed_weight: packed_b, targets: tokens, log_probs, entropies: unwritten(rows) },
           ...{ rows, columns, vocabulary, inverse_temperature: Math.fround(1 / temperature), precision },
         },
         2,
@@ -59,6 +59,31 @@ describe.each(backends.map((backend) => [backend.name, backend] as const))("on %
       expect(new Set(tokens).size).toBeGreaterThan(rows / 2);
     },
   );
+
+  test.each(["fp32", "bf16"] as const)("linear_log_prob reads a weight as it is or packed, in %s", (precision) => {
+    const random = new Random(deriveKey(2));
+    const [rows, columns, vocabulary] = [5, 65, 300];
+    const weight = normals(random, vocabulary * columns);
+    const shared = {
+      ...{ x: normals(random, rows * columns), targets: integers(random, rows, vocabulary) },
+      ...{ rows, columns, vocabulary, inverse_temperature: 2, precision },
+    };
+    const cotangents = { dlog_probs: normals(random, rows), dentropies: normals(random, rows) };
+    const packed_weight = packTransposed(backend, precision, weight, vocabulary, columns);
+    const packed_transposed = pack(backend, precision, weight, vocabulary, columns);
+    const run = (weights: { weight: Float32Array | null; packed: boolean }) => {
+      const written = { log_probs: unwritten(rows), entropies: unwritten(rows) };
+      const gradients = { dx: unwritten(rows * columns), dweight: new Float32Array(vocabulary * columns) };
+      const forward = { weight: weights.weight, packed_weight: weights.packed ? packed_weight : null };
+      const backward = { ...forward, packed_transposed: weights.packed ? packed_transposed : null };
+      backend.run("linear_log_prob", { ...shared, ...forward, ...written });
+      backend.run("linear_log_prob_backward", { ...shared, ...cotangents, ...backward, ...gradients });
+      return { ...written, ...gradients };
+    };
+    const packed = run({ weight: null, packed: true });
+    const plain = run({ weight, packed: false });
+    for (const name of ["log_probs", "entropies", "dx", "dweight"] as const) expectSame(name, plain[name], packed[name]);
+  });
 
   test.each([
     [4, 2, 8],

@@ -100,7 +100,8 @@ function inputs({ rows, columns, vocabulary, temperature }: Shape, random: Rando
 
 function packedWeight(args: Inputs, backend: Backend) {
   const { weight, vocabulary, columns } = args;
-  return { packed_weight: packTransposed(backend, "fp32", weight, vocabulary, columns), precision: "fp32" };
+  const packed_weight = packTransposed(backend, "fp32", weight, vocabulary, columns);
+  return { weight: null, packed_weight, precision: "fp32" };
 }
 
 const shapes: Shape[] = [

@@ -80,6 +80,7 @@ describe("a matrix product", () => {
     const forward = {
       ...shape,
       x: floats,
+      weight: null,
       packed_weight: floats,
       targets: new Int32Array(1),
       log_probs: floats,
@@ -97,6 +98,7 @@ describe("a matrix product", () => {
       dlog_probs: floats,
       dentropies: null,
       x: floats,
+      weight: null,
       packed_weight: floats,
       packed_transposed: floats,
       targets: new Int32Array(1),
