@@ -3,6 +3,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 
 namespace sightline {
 
@@ -64,5 +65,12 @@ struct ConstElements {
   }
   SIGHTLINE_ALWAYS_INLINE ConstElements at(int64_t offset) const { return {static_cast<const char*>(data) + offset * size_of(type), type}; }
 };
+
+/**
+ * For an op that takes these arguments in one type only.
+ * @param arguments  their names, as a message would list them
+ * @throws invalid_argument unless `types`, at least one, are all the same
+ */
+void require_one_type(const char* op, const char* arguments, std::initializer_list<DType> types);
 
 }  // namespace sightline

@@ -15,22 +15,6 @@ const notYetStored: ReadonlySet<string> = new Set([
   "pack_matrix",
   "patch_embed",
   "rope",
-  "add",
-  "embed",
-  "embed_backward",
-  "gather_rows",
-  "gelu",
-  "gelu_backward",
-  "layer_norm",
-  "layer_norm_backward",
-  "relu",
-  "relu_backward",
-  "rms_norm",
-  "rms_norm_backward",
-  "scatter_add_rows",
-  "sum_rows",
-  "swiglu",
-  "swiglu_backward",
 ]);
 
 /** Rounds the result of one step of arithmetic: not at all for the truth, to fp32 for the baseline. */

@@ -253,6 +253,28 @@ describe("element-wise and row-wise ops", () => {
     });
   });
 
+  test("move half as much of what is stored as bf16", () => {
+    const halves = new Uint16Array(1);
+    const norm = { x: floats, weight: floats, y: halves, rstd: floats, rows: 3, columns: 10, epsilon: 1 };
+    expect(opWork("rms_norm", norm).bytes).toBe(4 * (30 + 3 + 10) + 2 * 30);
+    expect(opWork("swiglu", { gate_up: halves, y: halves, rows: 3, width: 5 })).toMatchObject({
+      flops: 60,
+      bytes: 2 * 45,
+    });
+    expect(opWork("add", { x: halves, y: halves, count: 7 })).toMatchObject({ flops: 7, bytes: 2 * 21 });
+    expect(opWork("sum_rows", { x: halves, sums: floats, rows: 4, columns: 6 }).bytes).toBe(2 * 24 + 4 * 12);
+    const embedding = {
+      ids: Int32Array.of(4, -1, -2, 7),
+      y: floats,
+      rows: 4,
+      columns: 6,
+      scale: 2,
+    };
+    expect(opWork("embed", { ...embedding, table: floats, features: halves }).bytes).toBe(
+      4 * (2 * 6 + 4 * 6 + 4) + 2 * (2 * 6),
+    );
+  });
+
   test("count seven arrays of an optimizer step", () => {
     const args = {
       parameter: floats,
