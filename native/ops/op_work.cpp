@@ -27,23 +27,24 @@ OpWork elementwise(int64_t count, int64_t flops_per_element, int64_t arrays, DTy
 // ---- products -------------------------------------------------------------------------------------------------------
 
 /** Work whose FLOPs are products at this precision. */
-OpWork product_work(Precision precision, int64_t flops, int64_t words, int64_t m, int64_t n, int64_t k) {
-  OpWork result = work(flops, words, m, n, k);
+OpWork product_work(Precision precision, int64_t flops, int64_t bytes, int64_t m, int64_t n, int64_t k) {
+  OpWork result = work_on_bytes(flops, bytes, m, n, k);
   if (precision == Precision::bf16) std::swap(result.flops, result.bf16_flops);
   return result;
 }
 
-/** Words of a packed (K, N) matrix, without the padding of its edges. */
-int64_t packed_words(Precision precision, int64_t k, int64_t n) { return k * n / elements_per_word(precision); }
+/** Bytes of a packed (K, N) matrix, without the padding of its edges. */
+int64_t packed_bytes(Precision precision, int64_t k, int64_t n) { return k * n * word / elements_per_word(precision); }
 
 OpWork count(const MatmulArgs& a) {
-  const int64_t result = a.m * a.n, b = a.packed_b ? packed_words(a.precision, a.k, a.n) : a.k * a.n;
-  const int64_t extra = (a.accumulate ? result : 0) + (a.addend ? result : 0) + (a.bias ? a.n : 0);
-  return product_work(a.precision, 2 * a.m * a.n * a.k, a.m * a.k + b + result + extra, a.m, a.n, a.k);
+  const int64_t result = a.m * a.n, c = result * size_of(a.c.type);
+  const int64_t b = a.packed_b ? packed_bytes(a.precision, a.k, a.n) : a.k * a.n * size_of(a.b.type);
+  const int64_t extra = (a.accumulate ? c : 0) + (a.addend ? result * size_of(a.addend.type) : 0) + (a.bias ? a.n * word : 0);
+  return product_work(a.precision, 2 * result * a.k, a.m * a.k * size_of(a.a.type) + b + c + extra, a.m, a.n, a.k);
 }
 
 OpWork count(const PackMatrixArgs& a) {
-  return work(0, a.k * a.n + packed_words(a.precision, a.k, a.n), a.k, a.n);
+  return work_on_bytes(0, a.k * a.n * size_of(a.b.type) + packed_bytes(a.precision, a.k, a.n), a.k, a.n);
 }
 
 /** Patches (rows) and pixels of a patch (elements) of both directions. */
@@ -53,40 +54,42 @@ struct Patches {
       : per_image((a.size / a.patch_size) * (a.size / a.patch_size)),
         rows(a.images * per_image),
         elements(a.channels * a.patch_size * a.patch_size),
-        weights(a.columns * (elements + 1 + per_image)) {}
+        added(a.columns * (1 + per_image)) {}
   int64_t per_image, rows, elements;
-  /** Words of weight, bias and position. */
-  int64_t weights;
+  /** Numbers of bias and position. */
+  int64_t added;
 };
 
 OpWork count(const PatchEmbedArgs& a) {
   const Patches p(a);
+  const int64_t fp32 = p.rows * p.elements + p.added + p.rows * a.columns;
   return product_work(a.precision, 2 * p.rows * p.elements * a.columns,
-                      p.rows * p.elements + p.weights + p.rows * a.columns, p.rows, a.columns, p.elements);
+                      fp32 * word + a.columns * p.elements * size_of(a.weight.type), p.rows, a.columns, p.elements);
 }
 
 OpWork count(const PatchEmbedBackwardArgs& a) {
   const Patches p(a);
+  const int64_t gradients = a.columns * p.elements + p.added;
   return product_work(a.precision, 2 * p.rows * p.elements * a.columns,
-                      p.rows * p.elements + 2 * p.weights + p.rows * a.columns, p.rows, a.columns, p.elements);
+                      (p.rows * p.elements + 2 * gradients + p.rows * a.columns) * word, p.rows, a.columns, p.elements);
 }
 
 // The softmax costs a few operations per logit, the product two per logit and column: only the product counts.
 
 OpWork count(const LinearLogProbArgs& a) {
-  const int64_t weight = packed_words(a.precision, a.columns, a.vocabulary);
-  const int64_t rows = a.rows * (a.entropies ? 3 : 2);  // targets, log-probs, entropies
-  return product_work(a.precision, 2 * a.rows * a.columns * a.vocabulary, a.rows * a.columns + weight + rows, a.rows,
-                      a.vocabulary, a.columns);
+  const int64_t x = a.rows * a.columns * size_of(a.x.type), weight = packed_bytes(a.precision, a.columns, a.vocabulary);
+  const int64_t rows = a.rows * (a.entropies ? 3 : 2) * word;  // targets, log-probs, entropies
+  return product_work(a.precision, 2 * a.rows * a.columns * a.vocabulary, x + weight + rows, a.rows, a.vocabulary, a.columns);
 }
 
 OpWork count(const LinearLogProbBackwardArgs& a) {
   // The logits again, dx, and dweight unless frozen.
-  const int64_t products = a.dweight ? 3 : 2, gradient = a.dweight ? 2 * a.columns * a.vocabulary : 0;
-  const int64_t weights = 2 * packed_words(a.precision, a.columns, a.vocabulary);
-  const int64_t rows = a.rows * (a.dentropies ? 3 : 2);
-  return product_work(a.precision, products * 2 * a.rows * a.columns * a.vocabulary,
-                      2 * a.rows * a.columns + weights + gradient + rows, a.rows, a.vocabulary, a.columns);
+  const int64_t products = a.dweight ? 3 : 2, gradient = a.dweight ? 2 * a.columns * a.vocabulary * word : 0;
+  const int64_t weights = 2 * packed_bytes(a.precision, a.columns, a.vocabulary);
+  const int64_t x_and_dx = a.rows * a.columns * (size_of(a.x.type) + size_of(a.dx.type));
+  const int64_t rows = a.rows * (a.dentropies ? 3 : 2) * word;
+  return product_work(a.precision, products * 2 * a.rows * a.columns * a.vocabulary, x_and_dx + weights + gradient + rows,
+                      a.rows, a.vocabulary, a.columns);
 }
 
 // ---- attention ------------------------------------------------------------------------------------------------------
