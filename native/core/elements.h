@@ -28,6 +28,13 @@ SIGHTLINE_ALWAYS_INLINE bf16 to_bf16(float x) {
   return {static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16)};
 }
 
+/**
+ * For an op that takes elements in pairs where they are stored as bf16.
+ * @param argument  the op and its argument that says how many elements there are
+ * @throws invalid_argument if an odd number of bf16 is meant
+ */
+void require_pairs(const char* argument, DType type, int64_t count);
+
 /** A pointer to numbers of a type that is known at run time; null where an argument is not wanted. */
 struct Elements {
   void* data = nullptr;

@@ -256,7 +256,19 @@ inline void store(bf16* to, Vec v, Part part) { store_partial(to, v, part.count)
 
 /** Word i: the pair (first[i], second[i]). */
 inline Vec interleaved_pairs(HalfVec first, HalfVec second) {
+#if defined(SIGHTLINE_AVX512)
+  typedef int16_t Sixteen __attribute__((vector_size(32)));
+  return (Vec)__builtin_shufflevector((Sixteen)first, (Sixteen)second, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23, 8,
+                                      24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+#else
   return (Vec)(zero_extended(first) | zero_extended(second) << 16);
+#endif
+}
+inline Vec interleaved_pairs(const bf16* first, const bf16* second) {
+  HalfVec a, b;
+  __builtin_memcpy(&a, first, sizeof(a));
+  __builtin_memcpy(&b, second, sizeof(b));
+  return interleaved_pairs(a, b);
 }
 
 /** The 2 * lanes elements low, high; those of bf16 are one vector. */
