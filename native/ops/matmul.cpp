@@ -50,16 +50,13 @@ bool is_streamed(const MatmulArgs& m) {
          reinterpret_cast<intptr_t>(m.c.data) % vector_bytes == 0 && m.c_row_stride * size_of(m.c.type) % vector_bytes == 0;
 }
 
-/**
- * Where the sums of the tile at (row, column) go, and what is added to them: bias and addend with the first block along the
- * depth, with each further one the sums so far.
- *
- * @param sums  of the blocks before the last, for the tile at (row, column); C itself unless `sums_wait`
- */
+/** Where the sums of the blocks before the last are, from the tile at hand on: in C itself unless `sums_wait`. */
 struct Sums {
   Elements at;
   int64_t row_stride;
 };
+
+/** Sums of the tile at (row, column): bias and addend are added with the first block along the depth, then the sums so far. */
 Epilogue epilogue_at(const MatmulArgs& m, int64_t row, int64_t column, const Sums& sums, bool first, bool last, bool streamed) {
   const Sums c{m.c.at(row * m.c_row_stride + column), m.c_row_stride};
   const Sums& to = last ? c : sums;

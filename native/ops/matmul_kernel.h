@@ -142,14 +142,18 @@ void multiply_tile(const Tile a, const float* b, const float* next, int64_t pane
       for (int j = 0; j < vectors; ++j) sums[i][j] = Words::multiply_add(x, row[j], sums[i][j]);
     }
   }
-  // Fully unrolled, so that the sums stay in registers throughout.
-  with_type(e.c.type, [&]<class T>(T) __attribute__((always_inline)) {
+  // Inlined and fully unrolled, so that the sums stay in registers throughout.
+  const auto store_as = [&]<class T>(T) __attribute__((always_inline)) {
 #pragma GCC unroll 16
     for (int i = 0; i < Rows; ++i) {
       if (i >= rows) break;
       store_row<T>(e, i, columns, sums[i]);
     }
-  });
+  };
+  if (e.c.type == DType::bf16)
+    store_as(bf16{});
+  else
+    store_as(float{});
 }
 
 template <class Words, int Rows>
