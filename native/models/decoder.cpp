@@ -51,7 +51,8 @@ Var Decoder::embed(Tape& tape, const Indices& ids, const Var& features) {
   tape.ops().embed(tape.context(), {embedding_.value.elements(), features ? features->value.elements() : Elements(), ids,
                                     y->value.data(), rows, spec_.width, spec_.embedding_scale});
   tape.record([this, &device, ids, features, y, rows] {
-    const Elements dfeatures = features ? accumulated_gradient(device, *features).elements() : Elements();
+    const bool wanted = features && !features->constant;
+    const Elements dfeatures = wanted ? accumulated_gradient(device, *features).elements() : Elements();
     device.ops().embed_backward(device.context(), {y->gradient.data(), ids, embedding_.gradient.data(), dfeatures, rows,
                                                    spec_.width, spec_.embedding_scale});
   });
@@ -94,9 +95,10 @@ Decoder::LogProbs Decoder::log_probs(Tape& tape, const Var& x, const Indices& ta
                entropy = result.entropy_output] {
     Tensor gradient = device.allocate(Purpose::activations, rows, spec_.width, x->value.type());
     const MatmulOperand head = head_operand_.forward(device, parameters_, head_);
+    const auto packed_transposed = pack_for_backward(device, head_.value);
     device.ops().linear_log_prob_backward(
         device.context(), {log_prob->gradient.data(), entropy->gradient.data(), x->value.elements(), head.b, head.packed_b,
-                           head_operand_.backward(device, parameters_, head_).packed_b, targets, gradient.elements(),
+                           packed_transposed ? packed_transposed->data() : nullptr, targets, gradient.elements(),
                            head_.gradient.data(), rows, spec_.width, spec_.vocabulary_size, 1.0f / temperature,
                            device.precision()});
     add_gradient(device, *x, gradient);

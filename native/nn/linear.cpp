@@ -1,6 +1,7 @@
 #include "nn/linear.h"
 
 #include <cmath>
+#include <utility>
 
 namespace sightline {
 namespace {
@@ -21,25 +22,46 @@ MatmulArgs transposed_times(const Device& device, ConstElements x, int64_t x_row
 
 }  // namespace
 
-MatmulOperand WeightOperand::get(Copy& packed, bool transposed, Device& device, const ParameterSet& parameters,
-                                 const ParameterSet::Block& weight) {
-  const int64_t rows = weight.value.rows(), columns = weight.value.columns();
-  const auto in_order_of_weight = [&](ConstElements b) {
-    return transposed ? MatmulOperand{b, 1, columns, nullptr} : MatmulOperand{b, columns, 1, nullptr};
-  };
-  const bool in_place = device.reads_weights_in_place();
-  if (in_place && weight.value.type() == device.operand_type()) return in_order_of_weight(weight.value.elements());
-  Copy& copy = in_place ? forward_ : packed;
-  if (const uint64_t version = parameters.version(weight); copy.version != version) {
-    const bool turned = transposed && !in_place;
-    const int64_t k = turned ? columns : rows, n = turned ? rows : columns;
-    if (!copy.storage) copy.storage = device.arena().allocate(static_cast<size_t>(device.packed_bytes(k, n)), Purpose::workspace);
-    device.ops().pack_matrix(device.context(), {weight.value.elements(), turned ? 1 : columns, turned ? columns : 1,
-                                                copy.storage->data(), k, n, device.precision()});
-    copy.version = version;
+namespace {
+
+std::shared_ptr<Storage> pack(Device& device, const Tensor& weight, bool transposed) {
+  const int64_t rows = weight.rows(), columns = weight.columns();
+  const int64_t k = transposed ? columns : rows, n = transposed ? rows : columns;
+  auto packed = device.arena().allocate(static_cast<size_t>(device.packed_bytes(k, n)), Purpose::workspace);
+  device.ops().pack_matrix(device.context(), {weight.elements(), transposed ? 1 : columns, transposed ? columns : 1,
+                                              packed->data(), k, n, device.precision()});
+  return packed;
+}
+
+}  // namespace
+
+std::shared_ptr<Storage> pack_for_backward(Device& device, const Tensor& weight) {
+  return device.reads_weights_in_place() ? nullptr : pack(device, weight, false);
+}
+
+const void* WeightOperand::copy(Device& device, const ParameterSet& parameters, const ParameterSet::Block& weight, bool transposed) {
+  if (const uint64_t version = parameters.version(weight); version_ != version) {
+    copy_.reset();
+    copy_ = pack(device, weight.value, transposed);
+    version_ = version;
   }
-  if (in_place) return in_order_of_weight({copy.storage->data(), device.operand_type()});
-  return {nullptr, 0, 0, copy.storage->data()};
+  return copy_->data();
+}
+
+MatmulOperand WeightOperand::forward(Device& device, const ParameterSet& parameters, const ParameterSet::Block& weight) {
+  if (!device.reads_weights_in_place()) return {nullptr, 0, 0, copy(device, parameters, weight, true)};
+  MatmulOperand operand = backward(device, parameters, weight);
+  std::swap(operand.b_row_stride, operand.b_column_stride);
+  return operand;
+}
+
+MatmulOperand WeightOperand::backward(Device& device, const ParameterSet& parameters, const ParameterSet::Block& weight) {
+  const Tensor& w = weight.value;
+  // Packed in this direction, a matrix keeps its order: on a device that reads in place it only changes its type.
+  const bool as_stored = !device.reads_weights_in_place() || w.type() == device.operand_type();
+  const ConstElements b = as_stored ? ConstElements(w.elements())
+                                    : ConstElements(copy(device, parameters, weight, false), device.operand_type());
+  return {b, w.columns(), 1, nullptr};
 }
 
 Linear::Linear(ParameterSet& parameters, const std::vector<Part>& parts, const Options& options)
@@ -116,24 +138,31 @@ void Linear::backward(Device& device, const Var& x, const Var& y, const std::vec
     ops.matmul(context, transposed_times(device, dy.elements(), out(), out(), x->value, weight_.gradient, 1.0f));
   if (bias_.gradient) ops.sum_rows(context, {dy.elements(), bias_.gradient.data(), rows, out()});
 
-  const bool first = !x->gradient;
-  if (first) x->gradient = device.allocate(Purpose::activations, rows, in, x->value.type());
-  ops.matmul(context, times(device, dy.elements(), out(), rows, out(), operand_.backward(device, parameters_, weight_), in,
-                            x->gradient.elements(), in, 1.0f, !first));
-
+  std::vector<Tensor> dprojections;
   for (size_t i = 0; i < adapters_.size(); ++i) {
     Adapter& adapter = adapters_[i];
     const ConstElements dpart = dy.elements().at(adapter.first_column);
     const int64_t rank = adapter.a.value.rows();
     ops.matmul(context, transposed_times(device, dpart, out(), adapter.out, projections[i], adapter.b.gradient, adapter.scale));
-    const Tensor dprojection = device.allocate(Purpose::activations, rows, rank, device.operand_type());
-    ops.matmul(context, times(device, dpart, out(), rows, adapter.out,
-                              adapter.operand_b.backward(device, parameters_, adapter.b), rank, dprojection.elements(),
-                              rank, adapter.scale, false));
+    Tensor dprojection = device.allocate(Purpose::activations, rows, rank, device.operand_type());
+    ops.matmul(context, times(device, dpart, out(), rows, adapter.out, adapter.operand_b.backward(device, parameters_, adapter.b),
+                              rank, dprojection.elements(), rank, adapter.scale, false));
     ops.matmul(context, transposed_times(device, dprojection.elements(), rank, rank, x->value, adapter.a.gradient, 1.0f));
-    ops.matmul(context, times(device, dprojection.elements(), rank, rows, rank,
-                              adapter.operand_a.backward(device, parameters_, adapter.a), in, x->gradient.elements(), in,
-                              1.0f, true));
+    dprojections.push_back(std::move(dprojection));
+  }
+
+  // Before its gradient needs as much memory.
+  x->drop_if_cheap();
+  if (x->constant) return;
+  const bool first = !x->gradient;
+  if (first) x->gradient = device.allocate(Purpose::activations, rows, in, x->value.type());
+  ops.matmul(context, times(device, dy.elements(), out(), rows, out(), operand_.backward(device, parameters_, weight_), in,
+                            x->gradient.elements(), in, 1.0f, !first));
+  for (size_t i = 0; i < adapters_.size(); ++i) {
+    const int64_t rank = dprojections[i].columns();
+    ops.matmul(context, times(device, dprojections[i].elements(), rank, rows, rank,
+                              adapters_[i].operand_a.backward(device, parameters_, adapters_[i].a), in, x->gradient.elements(),
+                              in, 1.0f, true));
   }
 }
 

@@ -17,30 +17,27 @@ struct MatmulOperand {
 
 /**
  * A weight W (out, in) in the form in which the device's products read it: as stored where the device can, else as a copy
- * that is made anew when the weights have moved.
+ * that is made anew when the weights have moved. On the CPU the copy is packed for the forward pass, because generation uses
+ * it for every token; the backward pass runs less often and on more rows, and has products pack the weight as they go.
  */
 class WeightOperand {
  public:
   /** B = W^T of x W^T: the forward pass. */
-  MatmulOperand forward(Device& device, const ParameterSet& parameters, const ParameterSet::Block& weight) {
-    return get(forward_, true, device, parameters, weight);
-  }
+  MatmulOperand forward(Device& device, const ParameterSet& parameters, const ParameterSet::Block& weight);
   /** B = W of y W, which takes the gradient back. */
-  MatmulOperand backward(Device& device, const ParameterSet& parameters, const ParameterSet::Block& weight) {
-    return get(backward_, false, device, parameters, weight);
-  }
+  MatmulOperand backward(Device& device, const ParameterSet& parameters, const ParameterSet::Block& weight);
 
  private:
-  struct Copy {
-    std::shared_ptr<Storage> storage;
-    uint64_t version = 0;
-  };
-  MatmulOperand get(Copy& packed, bool transposed, Device& device, const ParameterSet& parameters,
-                    const ParameterSet::Block& weight);
+  const void* copy(Device& device, const ParameterSet& parameters, const ParameterSet::Block& weight, bool transposed);
 
-  /** Packed for one direction each; or `forward_` alone, in the order of the weight, for both. */
-  Copy forward_, backward_;
+  std::shared_ptr<Storage> copy_;
+  uint64_t version_ = 0;
 };
+
+/**
+ * W packed as the B of y W, for a caller that makes several products with it; null where products read weights in place.
+ */
+std::shared_ptr<Storage> pack_for_backward(Device& device, const Tensor& weight);
 
 /**
  * y = x W^T + bias (+ residual), with low-rank adapters y += (alpha / r) (x A^T) B^T where the component is adapted.

@@ -188,6 +188,15 @@ describe("attention", () => {
     });
   });
 
+  test("moves half as much where elements are stored as bf16, but for the log-sums", () => {
+    const half = new Uint16Array(1);
+    const [rows, q, qkv, heads] = [9, 32, 64, 4];
+    const stored = { ...forward, qkv: half, out: half, causal: true };
+    expect(opWork("attention", stored).bytes).toBe(rows * (2 * (qkv + q) + 4 * heads));
+    const gradients = { ...backward, qkv: half, out: half, dout: half, dqkv: half, causal: true };
+    expect(opWork("attention_backward", gradients).bytes).toBe(rows * (2 * (2 * qkv + 2 * q) + 4 * heads));
+  });
+
   test("leaves out rows that are keys only", () => {
     const first_queries = Int32Array.of(3, 0, 2);
     const pairs = 4 + (5 + 6 + 7);
@@ -281,6 +290,28 @@ describe("element-wise and row-wise ops", () => {
       flops: 240,
       bytes: 4 * (4 * 30 + 3 + 10),
     });
+  });
+
+  test("move half as much of what is stored as bf16", () => {
+    const halves = new Uint16Array(1);
+    const norm = { x: floats, weight: floats, y: halves, rstd: floats, rows: 3, columns: 10, epsilon: 1 };
+    expect(opWork("rms_norm", norm).bytes).toBe(4 * (30 + 3 + 10) + 2 * 30);
+    expect(opWork("swiglu", { gate_up: halves, y: halves, rows: 3, width: 5 })).toMatchObject({
+      flops: 60,
+      bytes: 2 * 45,
+    });
+    expect(opWork("add", { x: halves, y: halves, count: 7 })).toMatchObject({ flops: 7, bytes: 2 * 21 });
+    expect(opWork("sum_rows", { x: halves, sums: floats, rows: 4, columns: 6 }).bytes).toBe(2 * 24 + 4 * 12);
+    const embedding = {
+      ids: Int32Array.of(4, -1, -2, 7),
+      y: floats,
+      rows: 4,
+      columns: 6,
+      scale: 2,
+    };
+    expect(opWork("embed", { ...embedding, table: floats, features: halves }).bytes).toBe(
+      4 * (2 * 6 + 4 * 6 + 4) + 2 * (2 * 6),
+    );
   });
 
   test("count seven arrays of an optimizer step", () => {
