@@ -92,8 +92,7 @@ export const nonBlocking = 1;
 /** Throws unless a call succeeded. */
 export function ok(error: number): void {
   if (error === 0) return;
-  const why = emulator.refusal() || emulator.violation(0);
-  throw new Error(`${runtime.cudaGetErrorName(error)}: ${why}`);
+  throw new Error(`${runtime.cudaGetErrorName(error)}: ${emulator.refusal()}`);
 }
 
 /** The handle or pointer that a creating call stores. */

@@ -81,7 +81,7 @@ void sightline_emulator_reset(void);
  *  zero. @returns the length of the whole text */
 size_t sightline_emulator_violation(int device, char* text, size_t bytes);
 
-/** Copies why the calling thread's last refused call was refused, where there is more to say than its error code says.
+/** Copies why the calling thread's last call failed: why it was refused, or what broke its device; empty after a success.
  *  @returns the length of the whole text */
 size_t sightline_emulator_refusal(char* text, size_t bytes);
 

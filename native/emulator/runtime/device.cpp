@@ -220,9 +220,10 @@ Stream* Device::needed_for(const Token* token) {
   for (const auto& stream : streams_) {
     const auto is_token = [&](const QueuedOperation& queued) { return queued.done.get() == token; };
     if (std::ranges::none_of(stream->queue, is_token)) continue;
+    std::vector<const Token*> missing;
     for (const TokenPointer& dependency : stream->queue.front().dependencies)
-      if (!dependency->done) return needed_for(dependency.get());
-    return stream.get();
+      if (!dependency->done) missing.push_back(dependency.get());
+    return missing.empty() ? stream.get() : needed_for(missing[random() % missing.size()]);
   }
   return nullptr;
 }
