@@ -19,7 +19,8 @@ if(NOT SIGHTLINE_CUDA STREQUAL "OFF")
     set(SIGHTLINE_CUDA_FOUND TRUE)
     message(STATUS "CUDA backend: nvcc ${CUDAToolkit_VERSION} (${CUDAToolkit_NVCC_EXECUTABLE})")
   elseif(SIGHTLINE_CUDA STREQUAL "ON")
-    message(FATAL_ERROR "SIGHTLINE_CUDA=ON, but there is no nvcc of CUDA 12.0 or newer: put its folder into PATH or set CUDA_HOME")
+    message(FATAL_ERROR "SIGHTLINE_CUDA=ON, but there is no nvcc of CUDA 12.0 or newer: "
+                        "put its folder into PATH or set CUDA_HOME")
   else()
     message(STATUS "CUDA backend: left out, there is no nvcc (PATH, CUDA_HOME)")
   endif()
@@ -69,6 +70,9 @@ file(GLOB SIGHTLINE_KERNEL_SOURCES CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}
      ${CMAKE_CURRENT_SOURCE_DIR}/native/cuda/*.cu)
 file(GLOB SIGHTLINE_CUDA_HOST_SOURCES CONFIGURE_DEPENDS native/cuda/*.cpp)
 
+# A function of the CUDA runtime that the emulator lacks shows when the library is linked.
+set(SIGHTLINE_NO_UNDEFINED $<$<NOT:$<PLATFORM_ID:Darwin>>:-Wl,--no-undefined>)
+
 # A shared library of the backend: host sources, kernels compiled with `options`, and the CUDA runtime given.
 function(sightline_add_cuda_library target folder runtime options)
   sightline_compile_kernels(objects cuda/${target} "${SIGHTLINE_KERNEL_SOURCES}" -Xcompiler -fvisibility=hidden ${options})
@@ -78,7 +82,7 @@ function(sightline_add_cuda_library target folder runtime options)
   target_include_directories(${target} SYSTEM PRIVATE ${CUDAToolkit_INCLUDE_DIRS})
   target_compile_options(${target} PRIVATE ${SIGHTLINE_WARNINGS})
   target_link_libraries(${target} PRIVATE sightline_core ${CMAKE_DL_LIBS} ${runtime})
-  target_link_options(${target} PRIVATE -Wl,--exclude-libs,ALL)
+  target_link_options(${target} PRIVATE -Wl,--exclude-libs,ALL ${SIGHTLINE_NO_UNDEFINED})
 endfunction()
 
 sightline_add_cuda_library(sightline_cuda ${CMAKE_BUILD_TYPE} CUDA::cudart_static

@@ -20,6 +20,7 @@ export interface Settings {
 
 export interface Kernels {
   launchWithChevrons(y: bigint, n: number, stream: Pointer): number;
+  deviceName(name: Uint8Array, bytes: number): number;
   setFactors(values: Float32Array): number;
   blocksPerMultiprocessor(threads: number, dynamicSharedBytes: number): number;
 }
