@@ -70,9 +70,6 @@ file(GLOB SIGHTLINE_KERNEL_SOURCES CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}
      ${CMAKE_CURRENT_SOURCE_DIR}/native/cuda/*.cu)
 file(GLOB SIGHTLINE_CUDA_HOST_SOURCES CONFIGURE_DEPENDS native/cuda/*.cpp)
 
-# A function of the CUDA runtime that the emulator lacks shows when the library is linked.
-set(SIGHTLINE_NO_UNDEFINED $<$<NOT:$<PLATFORM_ID:Darwin>>:-Wl,--no-undefined>)
-
 # A shared library of the backend: host sources, kernels compiled with `options`, and the CUDA runtime given.
 function(sightline_add_cuda_library target folder runtime options)
   sightline_compile_kernels(objects cuda/${target} "${SIGHTLINE_KERNEL_SOURCES}" -Xcompiler -fvisibility=hidden ${options})
@@ -82,7 +79,8 @@ function(sightline_add_cuda_library target folder runtime options)
   target_include_directories(${target} SYSTEM PRIVATE ${CUDAToolkit_INCLUDE_DIRS})
   target_compile_options(${target} PRIVATE ${SIGHTLINE_WARNINGS})
   target_link_libraries(${target} PRIVATE sightline_core ${CMAKE_DL_LIBS} ${runtime})
-  target_link_options(${target} PRIVATE -Wl,--exclude-libs,ALL ${SIGHTLINE_NO_UNDEFINED})
+  # An op without a kernel must not link.
+  target_link_options(${target} PRIVATE -Wl,--exclude-libs,ALL -Wl,-z,defs)
 endfunction()
 
 sightline_add_cuda_library(sightline_cuda ${CMAKE_BUILD_TYPE} CUDA::cudart_static

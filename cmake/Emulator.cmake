@@ -42,6 +42,6 @@ add_library(sightline_test_kernels SHARED EXCLUDE_FROM_ALL ${SIGHTLINE_TEST_KERN
 set_target_properties(sightline_test_kernels PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/testing
                       LINKER_LANGUAGE CXX BUILD_RPATH "$ORIGIN")
 target_link_libraries(sightline_test_kernels PRIVATE sightline_emulator)
-target_link_options(sightline_test_kernels PRIVATE ${SIGHTLINE_NO_UNDEFINED})
+target_link_options(sightline_test_kernels PRIVATE -Wl,-z,defs)
 
 add_dependencies(sightline_testing sightline_test_kernels)
