@@ -108,13 +108,14 @@ void set_async(Device& device, const char* call, void* to, int value, size_t byt
                          .uses = {{to, bytes}}});
 }
 
-/** The CUDA runtime would wait for the work; a program that relies on it frees what it still uses. */
-void require_unused(Device& device, const char* call, const void* pointer, size_t bytes) {
+/** Breaks the device if queued work uses the range, which is not to be freed then. The CUDA runtime would wait for the work; a
+ *  program that relies on it frees what it still uses. */
+bool is_found_in_use(Device& device, const char* call, const void* pointer, size_t bytes) {
   const std::string* user = device.user_of(pointer, bytes);
-  if (user != nullptr && device.settings().checks) {
-    device.fail(CudaError::launch_failure,
-                sightline::concat(call, ": frees ", bytes, " bytes that queued work still uses: ", *user));
-  }
+  if (user == nullptr || !device.settings().checks) return false;
+  device.fail(CudaError::launch_failure,
+              sightline::concat(call, ": frees ", bytes, " bytes that queued work still uses: ", *user));
+  return true;
 }
 
 }  // namespace
@@ -143,7 +144,7 @@ SIGHTLINE_EMULATOR_API CudaError cudaFree(void* pointer) {
     if (!bytes)
       refuse(CudaError::invalid_value,
              "cudaFree: expected a pointer that cudaMalloc returned on this device and that is not freed");
-    require_unused(device, "cudaFree", pointer, *bytes);
+    if (is_found_in_use(device, "cudaFree", pointer, *bytes)) return;
     device.wait_for_all();
     device.memory().release(pointer);
   });
@@ -167,7 +168,7 @@ SIGHTLINE_EMULATOR_API CudaError cudaFreeHost(void* pointer) {
     const auto bytes = pinned.size_of(pointer);
     if (!bytes)
       refuse(CudaError::invalid_value, "cudaFreeHost: expected a pointer that cudaHostAlloc returned and that is not freed");
-    require_unused(device, "cudaFreeHost", pointer, *bytes);
+    if (is_found_in_use(device, "cudaFreeHost", pointer, *bytes)) return;
     device.wait_for_all();
     pinned.release(pointer);
   });
