@@ -76,7 +76,8 @@ void copy_async(Device& device, const char* call, void* to, const void* from, si
   const End destination = locate(device, call, "destination", to, bytes), source = locate(device, call, "source", from, bytes);
   require_direction(call, kind, destination, source);
   const PinnedMemory& pinned = Runtime::instance().pinned();
-  const bool stages = source.on_device == false && destination.on_device && !wait && !stream.capture && !pinned.contains(from, bytes);
+  const bool stages =
+      source.on_device == false && destination.on_device && !wait && !stream.capture && !pinned.contains(from, bytes);
   auto staged = std::make_shared<std::vector<std::byte>>();
   if (stages) staged->assign(static_cast<const std::byte*>(from), static_cast<const std::byte*>(from) + bytes);
   Operation operation{.name = call,
@@ -107,12 +108,14 @@ void set_async(Device& device, const char* call, void* to, int value, size_t byt
                          .uses = {{to, bytes}}});
 }
 
-/** The CUDA runtime would wait for the work; a program that relies on it frees what it still uses. */
-void require_unused(Device& device, const char* call, const void* pointer, size_t bytes) {
+/** Breaks the device if queued work uses the range, which is not to be freed then. The CUDA runtime would wait for the work; a
+ *  program that relies on it frees what it still uses. */
+bool is_found_in_use(Device& device, const char* call, const void* pointer, size_t bytes) {
   const std::string* user = device.user_of(pointer, bytes);
-  if (user != nullptr && device.settings().checks) {
-    device.fail(CudaError::launch_failure, sightline::concat(call, ": frees ", bytes, " bytes that queued work still uses: ", *user));
-  }
+  if (user == nullptr || !device.settings().checks) return false;
+  device.fail(CudaError::launch_failure,
+              sightline::concat(call, ": frees ", bytes, " bytes that queued work still uses: ", *user));
+  return true;
 }
 
 }  // namespace
@@ -138,8 +141,10 @@ SIGHTLINE_EMULATOR_API CudaError cudaFree(void* pointer) {
     device.forbid_while_capturing("cudaFree");
     if (pointer == nullptr) return;
     const auto bytes = device.memory().size_of(pointer);
-    if (!bytes) refuse(CudaError::invalid_value, "cudaFree: expected a pointer that cudaMalloc returned on this device and that is not freed");
-    require_unused(device, "cudaFree", pointer, *bytes);
+    if (!bytes)
+      refuse(CudaError::invalid_value,
+             "cudaFree: expected a pointer that cudaMalloc returned on this device and that is not freed");
+    if (is_found_in_use(device, "cudaFree", pointer, *bytes)) return;
     device.wait_for_all();
     device.memory().release(pointer);
   });
@@ -161,8 +166,9 @@ SIGHTLINE_EMULATOR_API CudaError cudaFreeHost(void* pointer) {
     if (pointer == nullptr) return;
     PinnedMemory& pinned = Runtime::instance().pinned();
     const auto bytes = pinned.size_of(pointer);
-    if (!bytes) refuse(CudaError::invalid_value, "cudaFreeHost: expected a pointer that cudaHostAlloc returned and that is not freed");
-    require_unused(device, "cudaFreeHost", pointer, *bytes);
+    if (!bytes)
+      refuse(CudaError::invalid_value, "cudaFreeHost: expected a pointer that cudaHostAlloc returned and that is not freed");
+    if (is_found_in_use(device, "cudaFreeHost", pointer, *bytes)) return;
     device.wait_for_all();
     pinned.release(pointer);
   });
@@ -177,9 +183,8 @@ SIGHTLINE_EMULATOR_API CudaError cudaMemGetInfo(size_t* free, size_t* total) {
 }
 
 SIGHTLINE_EMULATOR_API CudaError cudaMemcpyAsync(void* to, const void* from, size_t bytes, CopyKind kind, Stream* stream) {
-  return on_device([&](Device& device) {
-    copy_async(device, "cudaMemcpyAsync", to, from, bytes, kind, device.stream(stream), false);
-  });
+  return on_device(
+      [&](Device& device) { copy_async(device, "cudaMemcpyAsync", to, from, bytes, kind, device.stream(stream), false); });
 }
 
 SIGHTLINE_EMULATOR_API CudaError cudaMemcpy(void* to, const void* from, size_t bytes, CopyKind kind) {
@@ -203,19 +208,20 @@ SIGHTLINE_EMULATOR_API CudaError cudaMemcpyToSymbolAsync(const void* symbol, con
   return on_device([&](Device& device) {
     const Variable variable = Modules::instance().find_variable(symbol);
     if (offset > variable.bytes || bytes > variable.bytes - offset) {
-      refuse(CudaError::invalid_value, "cudaMemcpyToSymbol: expected at most ", variable.bytes, " bytes, received ", bytes, " at ", offset);
+      refuse(CudaError::invalid_value, "cudaMemcpyToSymbol: expected at most ", variable.bytes, " bytes, received ", bytes,
+             " at ", offset);
     }
     if (kind != CopyKind::host_to_device && kind != CopyKind::infer) {
       refuse(CudaError::not_supported, "cudaMemcpyToSymbol: the emulator copies from host memory only");
     }
     const auto* first = static_cast<const std::byte*>(from);
     std::vector<std::byte> staged(first, first + bytes);
-    device.submit(device.stream(stream), {.name = "cudaMemcpyToSymbol",
-                                          .run = [to = variable.data + offset, staged = std::move(staged)] {
-                                            std::memcpy(to, staged.data(), staged.size());
-                                          },
-                                          .ready = {},
-                                          .uses = {}});
+    device.submit(
+        device.stream(stream),
+        {.name = "cudaMemcpyToSymbol",
+         .run = [to = variable.data + offset, staged = std::move(staged)] { std::memcpy(to, staged.data(), staged.size()); },
+         .ready = {},
+         .uses = {}});
   });
 }
 
