@@ -44,10 +44,12 @@ Checks read_checks(const Napi::Object& options) {
   checks.races = flag_or(options, "races", checks.races);
   checks.initialisation = flag_or(options, "initialisation", checks.initialisation);
   checks.count_traffic = flag_or(options, "countTraffic", checks.count_traffic);
-  checks.instructions_per_block = number_or(options, "instructionsPerBlock", static_cast<uint32_t>(checks.instructions_per_block));
+  checks.instructions_per_block =
+      number_or(options, "instructionsPerBlock", static_cast<uint32_t>(checks.instructions_per_block));
   if (options.Has("asyncCopies")) {
     const std::string time = options.Get("asyncCopies").As<Napi::String>();
-    require(time == "late" || time == "early" || time == "random", "asyncCopies: expected \"late\", \"early\" or \"random\", received \"", time, "\"");
+    require(time == "late" || time == "early" || time == "random",
+            "asyncCopies: expected \"late\", \"early\" or \"random\", received \"", time, "\"");
     checks.async_copies = time == "late" ? CopyTime::late : time == "early" ? CopyTime::early : CopyTime::random;
   }
   return checks;
@@ -57,10 +59,12 @@ Checks read_checks(const Napi::Object& options) {
 class Arguments {
  public:
   Arguments(const Kernel& kernel, const Napi::Array& list, GlobalMemory& memory) {
-    require(list.Length() == kernel.parameters.size(), "arguments: ", kernel.name, " takes ", kernel.parameters.size(), ", received ", list.Length());
+    require(list.Length() == kernel.parameters.size(), "arguments: ", kernel.name, " takes ", kernel.parameters.size(),
+            ", received ", list.Length());
     for (uint32_t k = 0; k < list.Length(); ++k) {
       read(list.Get(k).As<Napi::Object>(), memory);
-      require(bytes_ == kernel.parameters[k].bytes, "arguments[", k, "]: expected ", kernel.parameters[k].bytes, " bytes, received ", bytes_);
+      require(bytes_ == kernel.parameters[k].bytes, "arguments[", k, "]: expected ", kernel.parameters[k].bytes,
+              " bytes, received ", bytes_);
     }
     for (const std::vector<uint8_t>& value : values_) pointers_.push_back(value.data());
   }
@@ -88,7 +92,8 @@ class Arguments {
       const auto array = argument.Get("buffer").As<Napi::TypedArray>();
       Buffer buffer{static_cast<uint8_t*>(array.ArrayBuffer().Data()) + array.ByteOffset(), nullptr, array.ByteLength()};
       constexpr size_t alignment = 256;
-      buffer.device.reset(static_cast<uint8_t*>(std::aligned_alloc(alignment, (buffer.bytes + alignment - 1) / alignment * alignment)));
+      buffer.device.reset(
+          static_cast<uint8_t*>(std::aligned_alloc(alignment, (buffer.bytes + alignment - 1) / alignment * alignment)));
       if (!buffer.device) throw std::bad_alloc();
       std::memcpy(buffer.device.get(), buffer.host, buffer.bytes);
       memory.add(buffer.device.get(), buffer.bytes);
@@ -186,7 +191,8 @@ Napi::Value run(const Napi::CallbackInfo& info) {
     const auto sizes = info[2].As<Napi::Object>();
     GlobalMemory memory;
     const Arguments arguments(*kernel, info[3].As<Napi::Array>(), memory);
-    const Launch launch{dimensions(sizes.Get("grid")), dimensions(sizes.Get("block")), number_or(sizes, "sharedBytes", 0), arguments.pointers()};
+    const Launch launch{dimensions(sizes.Get("grid")), dimensions(sizes.Get("block")), number_or(sizes, "sharedBytes", 0),
+                        arguments.pointers()};
     Napi::Object result = Napi::Object::New(env);
     try {
       const int threads = info[5].As<Napi::Number>();

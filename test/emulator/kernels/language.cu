@@ -1,5 +1,5 @@
-// What nvcc makes of everyday device code: divisions, conversions, float64, module tables, structures by value, shuffles of pairs,
-// atomics, 64-bit products, switches. One result per thread and kind; the test computes the same.
+// What nvcc makes of everyday device code: divisions, conversions, float64, module tables, structures by value, shuffles of
+// pairs, atomics, 64-bit products, switches. One result per thread and kind; the test computes the same.
 #include <cstdint>
 
 struct Settings {
@@ -27,8 +27,8 @@ extern "C" __global__ void __launch_bounds__(256) language(double* reals, uint32
 
   // Functions of float32.
   const float bounded = fminf(fmaxf(value, -3.0f), 3.0f);
-  reals[2 * thread + 1] = expf(bounded) + log1pf(fabsf(bounded)) * table[thread % 8] + tanhf(bounded) - sqrtf(fabsf(value)) + truncf(value) +
-                          roundf(bounded) + fmodf(float(thread), 7.0f);
+  reals[2 * thread + 1] = expf(bounded) + log1pf(fabsf(bounded)) * table[thread % 8] + tanhf(bounded) - sqrtf(fabsf(value)) +
+                          truncf(value) + roundf(bounded) + fmodf(float(thread), 7.0f);
 
   // Integers.
   uint32_t word = thread / settings.divisor * 1000003u + thread % settings.divisor;

@@ -21,7 +21,8 @@ __device__ float sum_of_warp(float value) {
 
 }  // namespace
 
-extern "C" __global__ void __launch_bounds__(128) row_norm(uint16_t* y, const uint16_t* x, const uint16_t* weight, int n, float epsilon) {
+extern "C" __global__ void __launch_bounds__(128)
+    row_norm(uint16_t* y, const uint16_t* x, const uint16_t* weight, int n, float epsilon) {
   __shared__ float partial[4];
   const uint4* row = reinterpret_cast<const uint4*>(x + size_t(blockIdx.x) * n);
   float sum = 0;

@@ -33,9 +33,10 @@ __device__ void load_matrix(uint32_t (&r)[4], const uint16_t* row) {
 }
 
 __device__ void multiply(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
-  asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
-               : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
 __device__ void load_tile(uint16_t* to, const uint16_t* from, int first, int rows, int k, int step) {
@@ -48,7 +49,8 @@ __device__ void load_tile(uint16_t* to, const uint16_t* from, int first, int row
 
 }  // namespace
 
-extern "C" __global__ void __launch_bounds__(threads) tile_product(float* c, const uint16_t* a, const uint16_t* b, int m, int n, int k) {
+extern "C" __global__ void __launch_bounds__(threads)
+    tile_product(float* c, const uint16_t* a, const uint16_t* b, int m, int n, int k) {
   extern __shared__ __align__(128) uint16_t stages[];
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, row0 = blockIdx.y * tile, column0 = blockIdx.x * tile;
   const auto stage_a = [&](int step) { return stages + (step & 1) * 2 * tile * tile; };
@@ -93,6 +95,7 @@ extern "C" __global__ void __launch_bounds__(threads) tile_product(float* c, con
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const int row = row0 + warp * 16 + lane / 4 + half * 8, column = column0 + part * 8 + lane % 4 * 2;
-      if (row < m && column < n) *reinterpret_cast<float2*>(c + size_t(row) * n + column) = make_float2(sum[part][2 * half], sum[part][2 * half + 1]);
+      if (row < m && column < n)
+        *reinterpret_cast<float2*>(c + size_t(row) * n + column) = make_float2(sum[part][2 * half], sum[part][2 * half + 1]);
     }
 }

@@ -39,10 +39,13 @@ float rounded(Exact exact) {
 
 template <Direction direction>
 constexpr auto arithmetic(const char* type) {
-  return rows(row("add", type, [](float a, float b) { return rounded<direction>(sum_of(static_cast<double>(a), static_cast<double>(b))); }),
-              row("sub", type, [](float a, float b) { return rounded<direction>(sum_of(static_cast<double>(a), -static_cast<double>(b))); }),
+  return rows(row("add", type,
+                  [](float a, float b) { return rounded<direction>(sum_of(static_cast<double>(a), static_cast<double>(b))); }),
+              row("sub", type,
+                  [](float a, float b) { return rounded<direction>(sum_of(static_cast<double>(a), -static_cast<double>(b))); }),
               // The product of two float32 values is exact in float64.
-              row("mul", type, [](float a, float b) { return rounded<direction>({static_cast<double>(a) * static_cast<double>(b), 0.0}); }),
+              row("mul", type,
+                  [](float a, float b) { return rounded<direction>({static_cast<double>(a) * static_cast<double>(b), 0.0}); }),
               row("fma", type, [](float a, float b, float c) {
                 return rounded<direction>(sum_of(static_cast<double>(a) * static_cast<double>(b), static_cast<double>(c)));
               }));

@@ -73,8 +73,15 @@ constexpr Width word = Width::word;
 }  // namespace
 
 RowList matrix_rows() {
-  static constexpr Row all[] = {{"mma.sync.aligned.m16n8k16.row.col", ".f32.bf16", ".bf16.f32", 4, 10, {word, word, word, word},
-                                 {word, word, word, word, word, word, word, word, word, word}, true, &multiply_bf16}};
+  static constexpr Row all[] = {{"mma.sync.aligned.m16n8k16.row.col",
+                                 ".f32.bf16",
+                                 ".bf16.f32",
+                                 4,
+                                 10,
+                                 {word, word, word, word},
+                                 {word, word, word, word, word, word, word, word, word, word},
+                                 true,
+                                 &multiply_bf16}};
   return {all, 1};
 }
 
