@@ -35,7 +35,8 @@ LaunchContext::LaunchContext(const Kernel& kernel, const Launch& launch, GlobalM
 }
 
 uint32_t LaunchContext::shared_bytes() const {
-  return launch.dynamic_shared_bytes == 0 ? kernel.static_shared_bytes : kernel.dynamic_shared_offset + launch.dynamic_shared_bytes;
+  return launch.dynamic_shared_bytes == 0 ? kernel.static_shared_bytes
+                                          : kernel.dynamic_shared_offset + launch.dynamic_shared_bytes;
 }
 
 Block::Block(const LaunchContext& context) : context_(context), kernel_(context.kernel), findings_(context.kernel) {
@@ -65,7 +66,8 @@ void Block::begin(uint64_t index) {
   abandoned_ = false;
   // NaN in every floating-point format: what is read without having been written shows in the results.
   std::fill(shared_.begin(), shared_.end(), uint8_t{0xff});
-  if (shadowed()) shadow_.reset(static_cast<uint32_t>(shared_.size()), kernel_.shared_granularity, static_cast<uint32_t>(warps_.size()));
+  if (shadowed())
+    shadow_.reset(static_cast<uint32_t>(shared_.size()), kernel_.shared_granularity, static_cast<uint32_t>(warps_.size()));
   for (Barrier& barrier : barriers_) barrier = {};
   const uint32_t threads = context_.threads();
   for (Warp& warp : warps_) {
@@ -149,14 +151,18 @@ void Block::reach_barrier(Warp& warp, const Instruction& instruction, uint32_t m
     abandoned_ = true;
   };
   if (mask != warp.lanes)
-    return refuse(concat("a barrier reached by ", count(mask), " of ", count(warp.lanes), " threads of a warp: the others have ended"));
-  if (number >= barriers_per_block) return refuse(concat("there is no barrier ", number, ", the last is ", barriers_per_block - 1));
+    return refuse(
+        concat("a barrier reached by ", count(mask), " of ", count(warp.lanes), " threads of a warp: the others have ended"));
+  if (number >= barriers_per_block)
+    return refuse(concat("there is no barrier ", number, ", the last is ", barriers_per_block - 1));
   if (instruction.flag && (expected == 0 || expected % 32 != 0 || expected > 32 * warps_.size()))
-    return refuse(concat("barrier ", number, " for ", expected, " threads: expected a multiple of 32 up to the ", 32 * warps_.size(), " of the block"));
+    return refuse(concat("barrier ", number, " for ", expected, " threads: expected a multiple of 32 up to the ",
+                         32 * warps_.size(), " of the block"));
   Barrier& barrier = barriers_[number];
   const bool first_arrival = barrier.waiting.empty() && barrier.arrived.empty();
   if (!first_arrival && barrier.expected != expected)
-    return refuse(concat("barrier ", number, " for ", expected, " threads, while other warps are at it for ", barrier.expected, " (0: all)"));
+    return refuse(concat("barrier ", number, " for ", expected, " threads, while other warps are at it for ", barrier.expected,
+                         " (0: all)"));
   barrier.expected = expected;
   ++traffic_.barriers;
   if (instruction.action == Action::barrier_arrive) {
@@ -172,7 +178,8 @@ void Block::complete_barrier(uint32_t number) {
   Barrier& barrier = barriers_[number];
   if (barrier.waiting.empty() && barrier.arrived.empty()) return;
   const size_t reached = barrier.waiting.size() + barrier.arrived.size();
-  const auto live = static_cast<size_t>(std::count_if(warps_.begin(), warps_.end(), [](const Warp& warp) { return !warp.done(); }));
+  const auto live =
+      static_cast<size_t>(std::count_if(warps_.begin(), warps_.end(), [](const Warp& warp) { return !warp.done(); }));
   if (reached < (barrier.expected ? barrier.expected / 32 : live)) return;
   for (const uint32_t warp : barrier.waiting) warps_[warp].barrier = Warp::no_barrier;
   if (shadowed()) {
@@ -199,7 +206,8 @@ void Block::report_deadlock() {
     const size_t reached = 32 * (barrier.waiting.size() + barrier.arrived.size());
     findings_.report(FindingKind::barrier, instruction, warp.index, -1,
                      concat("barrier ", warp.barrier, " never completes: ", reached, " threads are at it and ",
-                            barrier.expected ? concat(barrier.expected, " are expected") : std::string("the others that have not ended wait elsewhere")));
+                            barrier.expected ? concat(barrier.expected, " are expected")
+                                             : std::string("the others that have not ended wait elsewhere")));
   }
 }
 

@@ -107,12 +107,15 @@ class Block {
 
   // memory_checks.cpp
   /** Lanes of `mask` whose access to global memory is in bounds and aligned; also checks or marks initialisation. */
-  uint32_t check_global(const Warp& warp, const Instruction& instruction, uint32_t mask, const Addresses& addresses, uint32_t bytes, bool reads,
-                        bool writes);
-  uint32_t check_bounds(const Warp& warp, const Instruction& instruction, uint32_t mask, const Addresses& addresses, uint32_t bytes, bool writes);
+  uint32_t check_global(const Warp& warp, const Instruction& instruction, uint32_t mask, const Addresses& addresses,
+                        uint32_t bytes, bool reads, bool writes);
+  uint32_t check_bounds(const Warp& warp, const Instruction& instruction, uint32_t mask, const Addresses& addresses,
+                        uint32_t bytes, bool writes);
   /** Lanes of `mask` whose offsets lie in shared memory and are aligned. */
-  uint32_t check_shared(const Warp& warp, const Instruction& instruction, uint32_t mask, const Addresses& offsets, uint32_t bytes);
-  void report_breach(SharedShadow::Breach breach, const char* access, const Warp& warp, const Instruction& instruction, int lane, uint64_t offset);
+  uint32_t check_shared(const Warp& warp, const Instruction& instruction, uint32_t mask, const Addresses& offsets,
+                        uint32_t bytes);
+  void report_breach(SharedShadow::Breach breach, const char* access, const Warp& warp, const Instruction& instruction, int lane,
+                     uint64_t offset);
   bool shadowed() const { return context_.checks.races || context_.checks.initialisation; }
 
   const LaunchContext& context_;

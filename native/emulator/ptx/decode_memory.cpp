@@ -8,10 +8,12 @@ namespace {
 
 /** Parts of loads, stores and atomics that change no result here: ordering, scope, caching. */
 bool is_hint(std::string_view part) {
-  static constexpr std::string_view hints[] = {"weak", "volatile", "relaxed", "acquire", "release", "acq_rel", "cta", "gpu", "sys", "cluster",
-                                               "ca", "cg", "cs", "lu", "cv", "wb", "wt", "nc", "entry"};
+  static constexpr std::string_view hints[] = {"weak", "volatile", "relaxed", "acquire", "release", "acq_rel", "cta",
+                                               "gpu",  "sys",      "cluster", "ca",      "cg",      "cs",      "lu",
+                                               "cv",   "wb",       "wt",      "nc",      "entry"};
   if (part == "L2::cache_hint") return false;
-  return std::find(std::begin(hints), std::end(hints), part) != std::end(hints) || part.starts_with("L1::") || part.starts_with("L2::");
+  return std::find(std::begin(hints), std::end(hints), part) != std::end(hints) || part.starts_with("L1::") ||
+         part.starts_with("L2::");
 }
 
 }  // namespace
@@ -31,14 +33,16 @@ Space Decoder::space_of(const InstructionText& text, Instruction& instruction) c
   return space;
 }
 
-std::vector<std::string> Decoder::element_operands(const InstructionText& text, const std::string& operand, Instruction& instruction) const {
+std::vector<std::string> Decoder::element_operands(const InstructionText& text, const std::string& operand,
+                                                   Instruction& instruction) const {
   const std::string& type = text.parts.back();
   const uint32_t bytes = type_bytes(type);
   if (bytes == 0) refuse(text);
   instruction.bytes = static_cast<uint8_t>(bytes);
   instruction.sign_extended = type[0] == 's' && bytes < 4;
   std::vector<std::string> elements = vector_elements(operand);
-  if (elements.size() != instruction.elements || bytes * instruction.elements > 16) fail_format(text.line, "a vector of the wrong size: \"", text.whole, "\"");
+  if (elements.size() != instruction.elements || bytes * instruction.elements > 16)
+    fail_format(text.line, "a vector of the wrong size: \"", text.whole, "\"");
   return elements;
 }
 
@@ -77,7 +81,8 @@ void Decoder::store(const InstructionText& text) {
 
 void Decoder::convert_address(const InstructionText& text) {
   expect_operands(text, 2);
-  // Global, constant and generic addresses are host pointers; shared ones are offsets, and generic ones of shared memory lie in a window.
+  // Global, constant and generic addresses are host pointers; shared ones are offsets, and generic ones of shared memory lie in a
+  // window.
   const bool shared = text.has("shared") || text.has("shared::cta");
   if (text.parts.back() != "u64" || text.has("local") || text.has("param")) refuse(text);
   if (!shared) return append_row("mov.b64", {text.operands[0]}, {text.operands[1]}, text);
@@ -87,9 +92,9 @@ void Decoder::convert_address(const InstructionText& text) {
 void Decoder::atomic(const InstructionText& text) {
   // atom[.sem][.scope][.space].op.type d, [a], b[, c];  red without d
   static const std::pair<const char*, Atomic> operations[] = {
-      {"add", Atomic::add}, {"min", Atomic::min}, {"max", Atomic::max}, {"and", Atomic::bit_and}, {"or", Atomic::bit_or},
-      {"xor", Atomic::bit_xor}, {"exch", Atomic::exchange}, {"cas", Atomic::compare_exchange}, {"inc", Atomic::increment},
-      {"dec", Atomic::decrement}};
+      {"add", Atomic::add},       {"min", Atomic::min},      {"max", Atomic::max},       {"and", Atomic::bit_and},
+      {"or", Atomic::bit_or},     {"xor", Atomic::bit_xor},  {"exch", Atomic::exchange}, {"cas", Atomic::compare_exchange},
+      {"inc", Atomic::increment}, {"dec", Atomic::decrement}};
   const std::string& type = text.parts.back();
   if (type[0] == 'f' || type.starts_with("bf"))
     refuse(text, "atomics on floating-point numbers make results depend on the order of blocks and are not supported");
@@ -101,7 +106,8 @@ void Decoder::atomic(const InstructionText& text) {
   bool known = false;
   for (size_t k = 1; k + 1 < text.parts.size(); ++k) {
     const std::string& part = text.parts[k];
-    const auto operation = std::find_if(std::begin(operations), std::end(operations), [&](const auto& entry) { return part == entry.first; });
+    const auto operation =
+        std::find_if(std::begin(operations), std::end(operations), [&](const auto& entry) { return part == entry.first; });
     if (operation != std::end(operations)) {
       instruction.atomic = operation->second;
       known = true;
@@ -131,12 +137,12 @@ void Decoder::load_matrix(const InstructionText& text) {
   if (!text.has("m8n8") || !(text.has("shared") || text.has("shared::cta")) || text.parts.back() != "b16") refuse(text);
   instruction.elements = text.has("x4") ? 4 : text.has("x2") ? 2 : 1;
   instruction.flag = text.has("trans");
-  instruction.aligned = true;
   instruction.bytes = 16;
   instruction.space = Space::shared;
   const std::vector<std::string> elements = vector_elements(text.operands[0]);
   if (elements.size() != instruction.elements) fail_format(text.line, "a vector of the wrong size: \"", text.whole, "\"");
-  for (size_t k = 0; k < elements.size(); ++k) instruction.destination[k] = names_.destination(elements[k], Width::word, text.line);
+  for (size_t k = 0; k < elements.size(); ++k)
+    instruction.destination[k] = names_.destination(elements[k], Width::word, text.line);
   instruction.address = names_.address(text.operands[1], text.line);
   append(instruction);
 }
@@ -154,7 +160,8 @@ void Decoder::copy_async(const InstructionText& text) {
   // cp.async.ca|cg.shared.global [dst], [src], size[, bytes of src]
   if (text.operands.size() != 3 && text.operands.size() != 4) refuse(text);
   for (size_t k = 2; k < text.parts.size(); ++k)
-    if (text.parts[k] != "shared" && text.parts[k] != "shared::cta" && text.parts[k] != "global" && !is_hint(text.parts[k])) refuse(text);
+    if (text.parts[k] != "shared" && text.parts[k] != "shared::cta" && text.parts[k] != "global" && !is_hint(text.parts[k]))
+      refuse(text);
   Instruction copy = guarded(Action::copy_async);
   copy.address = names_.address(text.operands[0], text.line);
   copy.from = names_.address(text.operands[1], text.line);
@@ -164,7 +171,8 @@ void Decoder::copy_async(const InstructionText& text) {
   copy.bytes = static_cast<uint8_t>(bytes);
   copy.flag = text.operands.size() == 4;
   if (copy.flag) {
-    if (names_.is_register(text.operands[3], Width::predicate)) refuse(text, "cp.async with ignore-src is not supported; give the number of source bytes");
+    if (names_.is_register(text.operands[3], Width::predicate))
+      refuse(text, "cp.async with ignore-src is not supported; give the number of source bytes");
     copy.source[0] = names_.source(text.operands[3], Width::word, text.line);
   }
   append(copy);

@@ -11,7 +11,8 @@ void Decoder::barrier(const InstructionText& text) {
     return append(sync);
   }
   for (size_t k = 1; k < text.parts.size(); ++k)
-    if (text.parts[k] != "sync" && text.parts[k] != "arrive" && text.parts[k] != "cta" && text.parts[k] != "aligned") refuse(text);
+    if (text.parts[k] != "sync" && text.parts[k] != "arrive" && text.parts[k] != "cta" && text.parts[k] != "aligned")
+      refuse(text);
   const bool arrive = text.has("arrive");
   if (!arrive && !text.has("sync")) refuse(text);
   if (text.operands.empty() || text.operands.size() > 2 || (arrive && text.operands.size() != 2))
@@ -52,7 +53,8 @@ void Decoder::vote(const InstructionText& text) {
   else if (text.has("uni")) vote.vote = Vote::uniform;
   else if (text.has("ballot")) vote.vote = Vote::ballot;
   else refuse(text);
-  vote.destination[0] = names_.destination(text.operands[0], vote.vote == Vote::ballot ? Width::word : Width::predicate, text.line);
+  vote.destination[0] =
+      names_.destination(text.operands[0], vote.vote == Vote::ballot ? Width::word : Width::predicate, text.line);
   vote.source[0] = source;
   vote.source[1] = names_.source(text.operands[2], Width::word, text.line);
   append(vote);
@@ -71,8 +73,9 @@ void Decoder::reduce(const InstructionText& text) {
   Instruction reduce = guarded(Action::reduce);
   const std::string& type = text.parts.back();
   if (!text.has("sync") || text.parts.size() != 4 || type_bytes(type) != 4 || type[0] == 'f') refuse(text);
-  static const std::pair<const char*, Atomic> operations[] = {{"add", Atomic::add}, {"min", Atomic::min}, {"max", Atomic::max},
-                                                              {"and", Atomic::bit_and}, {"or", Atomic::bit_or}, {"xor", Atomic::bit_xor}};
+  static const std::pair<const char*, Atomic> operations[] = {{"add", Atomic::add},   {"min", Atomic::min},
+                                                              {"max", Atomic::max},   {"and", Atomic::bit_and},
+                                                              {"or", Atomic::bit_or}, {"xor", Atomic::bit_xor}};
   bool known = false;
   for (const auto& [name, operation] : operations) {
     if (text.parts[2] != name) continue;

@@ -8,12 +8,14 @@
 namespace sightline::emulator {
 namespace {
 
-bool one_of(std::string_view text, std::initializer_list<std::string_view> list) { return std::find(list.begin(), list.end(), text) != list.end(); }
+bool one_of(std::string_view text, std::initializer_list<std::string_view> list) {
+  return std::find(list.begin(), list.end(), text) != list.end();
+}
 
 /**
- * The name of a row, from the parts of an opcode: without modifiers that change nothing here (approximate instructions are computed
- * as exactly as float32 allows, and every arithmetic row rounds to nearest even), types of instructions that only move bits made
- * untyped.
+ * The name of a row, from the parts of an opcode: without modifiers that change nothing here (approximate instructions are
+ * computed as exactly as float32 allows, and every arithmetic row rounds to nearest even), types of instructions that only move
+ * bits made untyped.
  */
 std::string row_name(const std::vector<std::string>& parts) {
   const std::string& operation = parts[0];
@@ -114,21 +116,23 @@ Instruction Decoder::guarded(Action action) const {
   return instruction;
 }
 
-void Decoder::append_row(const std::string& name, const std::vector<std::string>& results, const std::vector<std::string>& sources,
-                         const InstructionText& text) {
+void Decoder::append_row(const std::string& name, const std::vector<std::string>& results,
+                         const std::vector<std::string>& sources, const InstructionText& text) {
   const RowTable& table = RowTable::instance();
   const int index = table.find(name);
   if (index < 0) refuse(text);
   const Row& row = table.row(index);
   if (results.size() != row.results || sources.size() != row.sources)
-    fail_format(text.line, "expected ", static_cast<int>(row.results), " results and ", static_cast<int>(row.sources), " sources: \"", text.whole, "\"");
+    fail_format(text.line, "expected ", static_cast<int>(row.results), " results and ", static_cast<int>(row.sources),
+                " sources: \"", text.whole, "\"");
   Instruction instruction = guarded(Action::compute);
   instruction.row = static_cast<uint16_t>(index);
   instruction.aligned = row.aligned;
   for (size_t k = 0; k < sources.size(); ++k)
     instruction.source[k] = row.source[k] == Width::predicate ? predicate_source(sources[k], text.line)
                                                               : names_.source(sources[k], row.source[k], text.line);
-  for (size_t k = 0; k < results.size(); ++k) instruction.destination[k] = names_.destination(results[k], row.result[k], text.line);
+  for (size_t k = 0; k < results.size(); ++k)
+    instruction.destination[k] = names_.destination(results[k], row.result[k], text.line);
   append(instruction);
 }
 

@@ -57,7 +57,8 @@ class Decoder {
   void active_mask(const InstructionText& text);
   void reduce(const InstructionText& text);
 
-  [[noreturn]] void refuse(const InstructionText& text, std::string_view why = "the interpreter does not have this instruction") const;
+  [[noreturn]] void refuse(const InstructionText& text,
+                           std::string_view why = "the interpreter does not have this instruction") const;
   /** Requires `count` operands. */
   void expect_operands(const InstructionText& text, size_t count) const;
 
@@ -74,7 +75,8 @@ class Decoder {
   void append_predicate_row(const char* name, Slot result, Slot a, Slot b, bool with_guard);
 
   /** Fills in bytes and elements from the type and the vector part. @returns the elements' operands */
-  std::vector<std::string> element_operands(const InstructionText& text, const std::string& operand, Instruction& instruction) const;
+  std::vector<std::string> element_operands(const InstructionText& text, const std::string& operand,
+                                            Instruction& instruction) const;
   /** The state space of a memory instruction, after refusing parts that it does not know. */
   Space space_of(const InstructionText& text, Instruction& instruction) const;
   void note_shared_access(Space space, uint32_t bytes);

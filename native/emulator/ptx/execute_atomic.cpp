@@ -68,7 +68,8 @@ void Block::atomic(Warp& warp, const Instruction& instruction, uint32_t mask) {
   }
   if (in_shared) in_shared = check_shared(warp, instruction, in_shared, addresses, bytes);
   uint8_t* pointers[32];
-  for (uint32_t rest = in_global; rest; rest &= rest - 1) pointers[std::countr_zero(rest)] = reinterpret_cast<uint8_t*>(addresses[std::countr_zero(rest)]);
+  for (uint32_t rest = in_global; rest; rest &= rest - 1)
+    pointers[std::countr_zero(rest)] = reinterpret_cast<uint8_t*>(addresses[std::countr_zero(rest)]);
   for (uint32_t rest = in_shared; rest; rest &= rest - 1) {
     const int lane = std::countr_zero(rest);
     pointers[lane] = shared_.data() + addresses[lane];

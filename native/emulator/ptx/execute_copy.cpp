@@ -34,7 +34,8 @@ void Block::copy_async(Warp& warp, const Instruction& instruction, uint32_t mask
     if (copy.source_bytes[lane] == 0) continue;
     // The source has to be aligned to the size of the copy whatever is read of it.
     if (sources[lane] & (bytes - 1)) {
-      findings_.report(FindingKind::misaligned, instruction, warp.index, lane, concat("a cp.async of ", bytes, " bytes from an address that is no multiple"));
+      findings_.report(FindingKind::misaligned, instruction, warp.index, lane,
+                       concat("a cp.async of ", bytes, " bytes from an address that is no multiple"));
       failed |= 1u << lane;
     } else if (check_global(warp, instruction, 1u << lane, sources, copy.source_bytes[lane], true, false)) {
       reading |= 1u << lane;
@@ -63,7 +64,8 @@ void Block::copy_async(Warp& warp, const Instruction& instruction, uint32_t mask
     copy.group[lane] = warp.committed[lane];
     if (shadowed()) {
       const auto breach = shadow_.begin_copy(copy.destination[lane], bytes, warp.index, lane);
-      if (breach != SharedShadow::Breach::none) report_breach(breach, "write by cp.async", warp, instruction, lane, offsets[lane]);
+      if (breach != SharedShadow::Breach::none)
+        report_breach(breach, "write by cp.async", warp, instruction, lane, offsets[lane]);
     }
     if (early >> lane & 1) land(copy, lane);
   }

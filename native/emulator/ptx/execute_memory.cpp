@@ -69,7 +69,8 @@ void Block::access(Warp& warp, const Instruction& instruction, uint32_t mask) {
   if (instruction.space == Space::shared) return access_shared(warp, instruction, mask, addresses);
   if (instruction.space == Space::generic) {
     uint32_t in_shared = 0;
-    for (int lane = 0; lane < 32; ++lane) in_shared |= static_cast<uint32_t>(addresses[lane] - shared_window < (uint64_t{1} << 32)) << lane;
+    for (int lane = 0; lane < 32; ++lane)
+      in_shared |= static_cast<uint32_t>(addresses[lane] - shared_window < (uint64_t{1} << 32)) << lane;
     if (in_shared & mask) {
       Addresses offsets;
       for (int lane = 0; lane < 32; ++lane) offsets[lane] = addresses[lane] - shared_window;
@@ -104,13 +105,16 @@ void Block::access_shared(Warp& warp, const Instruction& instruction, uint32_t m
     for (uint32_t rest = mask; rest; rest &= rest - 1) {
       const int lane = std::countr_zero(rest);
       const auto offset = static_cast<uint32_t>(offsets[lane]);
-      const auto breach = is_load ? shadow_.read(offset, bytes, warp.index, lane) : shadow_.write(offset, bytes, warp.index, lane);
-      if (breach != SharedShadow::Breach::none) report_breach(breach, is_load ? "read" : "write", warp, instruction, lane, offset);
+      const auto breach =
+          is_load ? shadow_.read(offset, bytes, warp.index, lane) : shadow_.write(offset, bytes, warp.index, lane);
+      if (breach != SharedShadow::Breach::none)
+        report_breach(breach, is_load ? "read" : "write", warp, instruction, lane, offset);
     }
   }
   if (context_.checks.count_traffic) count_wavefronts(offsets, mask, bytes, traffic_);
   uint8_t* pointers[32];
-  for (uint32_t rest = mask; rest; rest &= rest - 1) pointers[std::countr_zero(rest)] = shared_.data() + offsets[std::countr_zero(rest)];
+  for (uint32_t rest = mask; rest; rest &= rest - 1)
+    pointers[std::countr_zero(rest)] = shared_.data() + offsets[std::countr_zero(rest)];
   move_lanes(warp, instruction, mask, pointers);
 }
 
@@ -143,7 +147,8 @@ void Block::load_matrix(Warp& warp, const Instruction& instruction) {
   if (shadowed()) {
     for (uint32_t lane = 0; lane < 8 * matrices; ++lane) {
       const auto breach = shadow_.read(static_cast<uint32_t>(offsets[lane]), 16, warp.index, SharedShadow::whole_warp);
-      if (breach != SharedShadow::Breach::none) report_breach(breach, "read by ldmatrix", warp, instruction, static_cast<int>(lane), offsets[lane]);
+      if (breach != SharedShadow::Breach::none)
+        report_breach(breach, "read by ldmatrix", warp, instruction, static_cast<int>(lane), offsets[lane]);
     }
   }
   if (context_.checks.count_traffic) count_wavefronts(offsets, mask, 16, traffic_);

@@ -90,7 +90,8 @@ void Block::run_warp(Warp& warp, uint64_t instructions) {
       }
       if (instructions_left_ == 0) {
         findings_.report(FindingKind::budget, instruction, warp.index, -1,
-                         concat("the block has executed ", context_.checks.instructions_per_block, " warp instructions and goes on: an endless loop?"));
+                         concat("the block has executed ", context_.checks.instructions_per_block,
+                                " warp instructions and goes on: an endless loop?"));
         abandoned_ = true;
         return;
       }
@@ -215,7 +216,8 @@ void Block::shuffle(Warp& warp, const Instruction& instruction, uint32_t mask) {
   uint32_t results[32], in_range = 0;
   for (uint32_t rest = mask; rest; rest &= rest - 1) {
     const int lane = std::countr_zero(rest);
-    const int by = static_cast<int>(selectors[lane] & 31), segment = static_cast<int>(limits[lane] >> 8 & 31), clamp = static_cast<int>(limits[lane] & 31);
+    const int by = static_cast<int>(selectors[lane] & 31), segment = static_cast<int>(limits[lane] >> 8 & 31),
+              clamp = static_cast<int>(limits[lane] & 31);
     const int last = (lane & segment) | (clamp & ~segment);
     int from = 0;
     bool valid = false;
@@ -227,7 +229,8 @@ void Block::shuffle(Warp& warp, const Instruction& instruction, uint32_t mask) {
     }
     if (!valid) from = lane;
     if (!(mask >> from & 1))
-      findings_.report(FindingKind::divergence, instruction, warp.index, lane, concat("a shuffle from lane ", from, ", which does not take part"));
+      findings_.report(FindingKind::divergence, instruction, warp.index, lane,
+                       concat("a shuffle from lane ", from, ", which does not take part"));
     results[lane] = values[from];
     in_range |= static_cast<uint32_t>(valid) << lane;
   }

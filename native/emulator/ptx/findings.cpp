@@ -10,8 +10,8 @@ std::string describe(const std::vector<Finding>& findings) {
     text << "\n  " << finding_kind_name(finding.kind) << ": " << finding.message << "\n    at ";
     if (finding.line) text << finding.file << ":" << finding.line << " (PTX line " << finding.ptx_line << ")";
     else text << "PTX line " << finding.ptx_line;
-    text << " of " << finding.kernel << ", block (" << finding.block[0] << ", " << finding.block[1] << ", " << finding.block[2] << "), warp "
-         << finding.warp;
+    text << " of " << finding.kernel << ", block (" << finding.block[0] << ", " << finding.block[1] << ", " << finding.block[2]
+         << "), warp " << finding.warp;
     if (finding.lane >= 0) text << ", lane " << finding.lane;
   }
   return text.str();
@@ -33,6 +33,7 @@ const char* finding_kind_name(FindingKind kind) {
   return "race";
 }
 
-Violation::Violation(std::vector<Finding> findings) : Error(ErrorCode::invalid_argument, describe(findings)), findings_(std::move(findings)) {}
+Violation::Violation(std::vector<Finding> findings)
+    : Error(ErrorCode::invalid_argument, describe(findings)), findings_(std::move(findings)) {}
 
 }  // namespace sightline::emulator

@@ -12,7 +12,8 @@ void GlobalMemory::add(const void* pointer, size_t bytes) {
   const auto next = allocations_.upper_bound(begin);
   const bool overlaps_next = next != allocations_.end() && next->second->begin < begin + bytes;
   const bool overlaps_previous = next != allocations_.begin() && std::prev(next)->second->end > begin;
-  require(!overlaps_next && !overlaps_previous, "pointer: the range of ", bytes, " bytes at ", pointer, " overlaps a registered allocation");
+  require(!overlaps_next && !overlaps_previous, "pointer: the range of ", bytes, " bytes at ", pointer,
+          " overlaps a registered allocation");
   auto allocation = std::make_unique<Allocation>();
   allocation->begin = begin;
   allocation->end = begin + bytes;

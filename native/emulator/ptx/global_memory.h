@@ -28,14 +28,16 @@ class GlobalMemory {
 
   /**
    * Registers `bytes` bytes at `pointer`, all uninitialised.
-   * @throws invalid_argument for no pointer, no bytes, or an overlap with a registered range; out_of_memory without room for the shadow
+   * @throws invalid_argument for no pointer, no bytes, or an overlap with a registered range; out_of_memory without room for the
+   * shadow
    */
   void add(const void* pointer, size_t bytes);
 
   /** Forgets the allocation that begins at `pointer`. @throws invalid_argument if none does */
   void remove(const void* pointer);
 
-  /** Declares the range written, as copies from the host and fills do. @throws invalid_argument unless contains(pointer, bytes) */
+  /** Declares the range written, as copies from the host and fills do. @throws invalid_argument unless contains(pointer, bytes)
+   */
   void mark_initialised(const void* pointer, size_t bytes);
 
   /** Whether the range lies within one allocation. An empty range does where its pointer is inside, or at the end, of one. */

@@ -5,8 +5,9 @@
 namespace sightline::emulator {
 
 /**
- * Number of a register in a warp's register file. The file is an array of slots of 32 lanes x 4 bytes: an 8-, 16- or 32-bit register
- * has one slot (upper bits zero), a 64-bit register two, lane by lane. Predicates are numbered apart; each is a mask of 32 bits.
+ * Number of a register in a warp's register file. The file is an array of slots of 32 lanes x 4 bytes: an 8-, 16- or 32-bit
+ * register has one slot (upper bits zero), a 64-bit register two, lane by lane. Predicates are numbered apart; each is a mask of
+ * 32 bits.
  */
 using Slot = uint32_t;
 
@@ -14,17 +15,33 @@ using Slot = uint32_t;
 enum class Width : uint8_t { predicate, word, doubleword };
 
 enum class SpecialRegister : uint8_t {
-  tid_x, tid_y, tid_z,
-  ntid_x, ntid_y, ntid_z,
-  ctaid_x, ctaid_y, ctaid_z,
-  nctaid_x, nctaid_y, nctaid_z,
-  laneid, warpid, nwarpid,
-  lanemask_eq, lanemask_le, lanemask_lt, lanemask_ge, lanemask_gt,
-  total_smem_size, dynamic_smem_size,
+  tid_x,
+  tid_y,
+  tid_z,
+  ntid_x,
+  ntid_y,
+  ntid_z,
+  ctaid_x,
+  ctaid_y,
+  ctaid_z,
+  nctaid_x,
+  nctaid_y,
+  nctaid_z,
+  laneid,
+  warpid,
+  nwarpid,
+  lanemask_eq,
+  lanemask_le,
+  lanemask_lt,
+  lanemask_ge,
+  lanemask_gt,
+  total_smem_size,
+  dynamic_smem_size,
 };
 
 /**
- * Generic addresses of shared memory: offset + shared_window. Above every pointer that a process can have, so it is told from those.
+ * Generic addresses of shared memory: offset + shared_window. Above every pointer that a process can have, so it is told from
+ * those.
  */
 inline constexpr uint64_t shared_window = uint64_t{1} << 56;
 
@@ -95,12 +112,12 @@ struct Instruction {
   Shuffle shuffle = Shuffle::up;
   Vote vote = Vote::all;
   bool is_signed = false;
-  /** vote, mma, ldmatrix of transposed matrices, barrier with thread count, atomic with result, ...: see the executor. */
+  /** ldmatrix: transposed. Block barriers: with a number of threads. atomic: with a result. cp.async: with a number of source bytes. */
   bool flag = false;
-  /** compute: must be executed by all 32 lanes. Barriers: all lanes of the warp must arrive together. */
+  /** compute: must be executed by all 32 lanes together. */
   bool aligned = false;
 
-  /** Target of a branch; groups that may stay pending at wait_group; byte offset of a parameter; lut of lop3. */
+  /** Target of a branch; commit groups that may stay pending at wait_group. */
   int64_t immediate = 0;
 
   /** Line of the PTX text, from 1, and index into Kernel::locations. */

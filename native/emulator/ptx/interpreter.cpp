@@ -12,19 +12,23 @@ namespace sightline::emulator {
 namespace {
 
 /** Limits of an sm_80 GPU. */
-constexpr uint64_t max_block_threads = 1024, max_block_z = 64, max_shared_bytes = 163 * 1024, max_grid_x = 0x7fffffff, max_grid_yz = 65535;
+constexpr uint64_t max_block_threads = 1024, max_block_z = 64, max_shared_bytes = 163 * 1024, max_grid_x = 0x7fffffff,
+                   max_grid_yz = 65535;
 
 void check_launch(const Kernel& kernel, const Launch& launch, int threads) {
   const Dim3 grid = launch.grid, block = launch.block;
   require(threads >= 1 && threads <= max_threads, "threads: expected 1 to ", max_threads, ", received ", threads);
   require(grid.x >= 1 && grid.y >= 1 && grid.z >= 1 && grid.x <= max_grid_x && grid.y <= max_grid_yz && grid.z <= max_grid_yz,
-          "grid: expected 1 to ", max_grid_x, " x ", max_grid_yz, " x ", max_grid_yz, " blocks, received ", grid.x, " x ", grid.y, " x ", grid.z);
+          "grid: expected 1 to ", max_grid_x, " x ", max_grid_yz, " x ", max_grid_yz, " blocks, received ", grid.x, " x ", grid.y,
+          " x ", grid.z);
   const uint64_t block_threads = uint64_t{block.x} * block.y * block.z;
   const uint64_t limit = kernel.max_threads ? std::min<uint64_t>(kernel.max_threads, max_block_threads) : max_block_threads;
   require(block_threads >= 1 && block_threads <= limit && block.z <= max_block_z, "block: ", kernel.name, " takes 1 to ", limit,
           " threads, received ", block.x, " x ", block.y, " x ", block.z);
-  const uint64_t shared = uint64_t{launch.dynamic_shared_bytes} + (launch.dynamic_shared_bytes ? kernel.dynamic_shared_offset : kernel.static_shared_bytes);
-  require(shared <= max_shared_bytes, "dynamic_shared_bytes: ", kernel.name, " would use ", shared, " bytes of shared memory, a block has ", max_shared_bytes);
+  const uint64_t shared = uint64_t{launch.dynamic_shared_bytes} +
+                          (launch.dynamic_shared_bytes ? kernel.dynamic_shared_offset : kernel.static_shared_bytes);
+  require(shared <= max_shared_bytes, "dynamic_shared_bytes: ", kernel.name, " would use ", shared,
+          " bytes of shared memory, a block has ", max_shared_bytes);
   require(kernel.parameters.empty() || launch.arguments, "arguments: expected ", kernel.parameters.size(), " pointers");
 }
 

@@ -65,9 +65,9 @@ struct Traffic {
 };
 
 /**
- * Runs a kernel on the host: blocks one after the other on each of `threads` host threads, the 32 lanes of a warp in step, diverged
- * lanes lowest program counter first. Results and findings do not depend on `threads` as long as blocks communicate through
- * commutative integer atomics only.
+ * Runs a kernel on the host: blocks one after the other on each of `threads` host threads, the 32 lanes of a warp in step,
+ * diverged lanes lowest program counter first. Results and findings do not depend on `threads` as long as blocks communicate
+ * through commutative integer atomics only.
  *
  * Approximate instructions (`ex2.approx`, `rsqrt.approx`, ...) are computed by the C library in float32: within their documented
  * error, but not the bits of a GPU. mma.sync adds its products to the accumulator in order of k with float32 rounding.

@@ -44,7 +44,8 @@ uint32_t round_up(uint32_t value, uint32_t to) { return (value + to - 1) / to * 
 /** The number after `word` in a directive, or `otherwise`. */
 uint32_t number_after(std::string_view directive, std::string_view word, uint32_t otherwise) {
   const size_t at = directive.find(word);
-  return at == std::string_view::npos ? otherwise : static_cast<uint32_t>(std::strtoul(directive.data() + at + word.size(), nullptr, 10));
+  return at == std::string_view::npos ? otherwise
+                                      : static_cast<uint32_t>(std::strtoul(directive.data() + at + word.size(), nullptr, 10));
 }
 
 }  // namespace
@@ -60,7 +61,9 @@ uint32_t type_bytes(std::string_view type) {
   return bits == 8 || bits == 16 || bits == 32 || bits == 64 ? bits / 8 : 0;
 }
 
-KernelNames::KernelNames(Kernel& kernel, const ModuleNames& module) : kernel_(kernel), module_(module) { scopes_.push_back({-1, {}, {}}); }
+KernelNames::KernelNames(Kernel& kernel, const ModuleNames& module) : kernel_(kernel), module_(module) {
+  scopes_.push_back({-1, {}, {}});
+}
 
 void KernelNames::open_scope() {
   scopes_.push_back({scope_, {}, {}});
@@ -230,7 +233,8 @@ Slot KernelNames::source(const std::string& text, Width width, uint32_t line) {
   }
   uint64_t value = 0;
   if (constant_value(text, width, value, line)) return constant(width == Width::predicate ? value != 0 : value, width);
-  if (text.starts_with("%")) fail_unsupported(line, "the register ", text, " is not declared, or a special one that the interpreter lacks");
+  if (text.starts_with("%"))
+    fail_unsupported(line, "the register ", text, " is not declared, or a special one that the interpreter lacks");
   fail_format(line, "cannot read the operand \"", text, "\"");
 }
 
@@ -243,7 +247,8 @@ Slot KernelNames::destination(const std::string& text, Width width, uint32_t lin
 }
 
 Address KernelNames::address(const std::string& text, uint32_t line) {
-  if (text.size() < 3 || text.front() != '[' || text.back() != ']') fail_format(line, "expected an address in brackets, received \"", text, "\"");
+  if (text.size() < 3 || text.front() != '[' || text.back() != ']')
+    fail_format(line, "expected an address in brackets, received \"", text, "\"");
   std::string base(trimmed(std::string_view(text).substr(1, text.size() - 2)));
   Address address;
   const size_t plus = base.find('+');

@@ -33,9 +33,9 @@ template <class... Parts>
 }
 
 /**
- * Resolves the names within a kernel to registers, and lays out its register file. Constants and special registers become registers
- * too, filled before the kernel runs, so that executing an operand is the same whatever it is. Braces open scopes, as in inline
- * assembly.
+ * Resolves the names within a kernel to registers, and lays out its register file. Constants and special registers become
+ * registers too, filled before the kernel runs, so that executing an operand is the same whatever it is. Braces open scopes, as
+ * in inline assembly.
  */
 class KernelNames {
  public:

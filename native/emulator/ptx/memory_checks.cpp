@@ -38,7 +38,8 @@ uint32_t alignment_of(uint32_t bytes) { return std::bit_ceil(bytes); }
 
 }  // namespace
 
-uint32_t Block::check_bounds(const Warp& warp, const Instruction& instruction, uint32_t mask, const Addresses& addresses, uint32_t bytes, bool writes) {
+uint32_t Block::check_bounds(const Warp& warp, const Instruction& instruction, uint32_t mask, const Addresses& addresses,
+                             uint32_t bytes, bool writes) {
   uint32_t inside = 0;
   for (uint32_t rest = mask; rest; rest &= rest - 1) {
     const int lane = std::countr_zero(rest);
@@ -58,15 +59,18 @@ uint32_t Block::check_bounds(const Warp& warp, const Instruction& instruction, u
       continue;
     }
     std::string where = "outside of every allocation";
-    if (allocation) where = concat("at offset ", address - allocation->begin, " of an allocation of ", allocation->end - allocation->begin, " bytes");
+    if (allocation)
+      where = concat("at offset ", address - allocation->begin, " of an allocation of ", allocation->end - allocation->begin,
+                     " bytes");
     findings_.report(FindingKind::out_of_bounds, instruction, warp.index, lane,
-                     concat(writes ? "a store of " : "a load of ", bytes, " bytes ", where, " (address ", reinterpret_cast<const void*>(address), ")"));
+                     concat(writes ? "a store of " : "a load of ", bytes, " bytes ", where, " (address ",
+                            reinterpret_cast<const void*>(address), ")"));
   }
   return inside;
 }
 
-uint32_t Block::check_global(const Warp& warp, const Instruction& instruction, uint32_t mask, const Addresses& addresses, uint32_t bytes, bool reads,
-                             bool writes) {
+uint32_t Block::check_global(const Warp& warp, const Instruction& instruction, uint32_t mask, const Addresses& addresses,
+                             uint32_t bytes, bool reads, bool writes) {
   uint64_t lowest = ~uint64_t{0}, highest = 0, misaligned = 0;
   for (uint32_t rest = mask; rest; rest &= rest - 1) {
     const uint64_t address = addresses[std::countr_zero(rest)];
@@ -79,7 +83,8 @@ uint32_t Block::check_global(const Warp& warp, const Instruction& instruction, u
       const int lane = std::countr_zero(rest);
       if (!(addresses[lane] & (alignment_of(bytes) - 1))) continue;
       findings_.report(FindingKind::misaligned, instruction, warp.index, lane,
-                       concat("an access of ", bytes, " bytes to global memory at ", reinterpret_cast<const void*>(addresses[lane]), ", which is no multiple"));
+                       concat("an access of ", bytes, " bytes to global memory at ",
+                              reinterpret_cast<const void*>(addresses[lane]), ", which is no multiple"));
       mask &= ~(1u << lane);
     }
     if (!mask) return 0;
@@ -106,15 +111,17 @@ uint32_t Block::check_global(const Warp& warp, const Instruction& instruction, u
     if (!allocation || bytes > allocation->end - addresses[lane]) continue;
     uint8_t* shadow = allocation->initialised.get() + (addresses[lane] - allocation->begin);
     if (check_reads && !all_initialised(shadow, bytes))
-      findings_.report(FindingKind::uninitialised, instruction, warp.index, lane,
-                       concat("a load of ", bytes, " bytes that nobody has written, at offset ", addresses[lane] - allocation->begin,
-                              " of an allocation of ", allocation->end - allocation->begin, " bytes"));
+      findings_.report(
+          FindingKind::uninitialised, instruction, warp.index, lane,
+          concat("a load of ", bytes, " bytes that nobody has written, at offset ", addresses[lane] - allocation->begin,
+                 " of an allocation of ", allocation->end - allocation->begin, " bytes"));
     if (writes) std::memset(shadow, 1, bytes);
   }
   return mask;
 }
 
-uint32_t Block::check_shared(const Warp& warp, const Instruction& instruction, uint32_t mask, const Addresses& offsets, uint32_t bytes) {
+uint32_t Block::check_shared(const Warp& warp, const Instruction& instruction, uint32_t mask, const Addresses& offsets,
+                             uint32_t bytes) {
   uint64_t highest = 0, misaligned = 0;
   for (uint32_t rest = mask; rest; rest &= rest - 1) {
     highest = std::max(highest, offsets[std::countr_zero(rest)]);
@@ -126,10 +133,12 @@ uint32_t Block::check_shared(const Warp& warp, const Instruction& instruction, u
     const int lane = std::countr_zero(rest);
     if (offsets[lane] >= shared_.size() || bytes > shared_.size() - offsets[lane]) {
       findings_.report(FindingKind::out_of_bounds, instruction, warp.index, lane,
-                       concat("an access of ", bytes, " bytes at offset ", static_cast<int64_t>(offsets[lane]), " of ", shared_.size(), " bytes of shared memory"));
+                       concat("an access of ", bytes, " bytes at offset ", static_cast<int64_t>(offsets[lane]), " of ",
+                              shared_.size(), " bytes of shared memory"));
     } else if (offsets[lane] & (bytes - 1)) {
-      findings_.report(FindingKind::misaligned, instruction, warp.index, lane,
-                       concat("an access of ", bytes, " bytes at offset ", offsets[lane], " of shared memory, which is no multiple"));
+      findings_.report(
+          FindingKind::misaligned, instruction, warp.index, lane,
+          concat("an access of ", bytes, " bytes at offset ", offsets[lane], " of shared memory, which is no multiple"));
     } else {
       valid |= 1u << lane;
     }
@@ -137,7 +146,8 @@ uint32_t Block::check_shared(const Warp& warp, const Instruction& instruction, u
   return valid;
 }
 
-void Block::report_breach(SharedShadow::Breach breach, const char* access, const Warp& warp, const Instruction& instruction, int lane, uint64_t offset) {
+void Block::report_breach(SharedShadow::Breach breach, const char* access, const Warp& warp, const Instruction& instruction,
+                          int lane, uint64_t offset) {
   const Checks& checks = context_.checks;
   switch (breach) {
     case SharedShadow::Breach::none: return;
@@ -149,7 +159,8 @@ void Block::report_breach(SharedShadow::Breach breach, const char* access, const
     case SharedShadow::Breach::race:
       if (checks.races)
         findings_.report(FindingKind::race, instruction, warp.index, lane,
-                         concat("a ", access, " of shared memory at offset ", offset, ", ", shadow_.other_party(), ", without a barrier in between"));
+                         concat("a ", access, " of shared memory at offset ", offset, ", ", shadow_.other_party(),
+                                ", without a barrier in between"));
       return;
     case SharedShadow::Breach::in_flight:
       if (checks.races)

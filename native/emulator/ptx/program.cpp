@@ -15,11 +15,14 @@ namespace {
 /** Reads the statements of a module into its kernels. */
 class ModuleParser {
  public:
-  ModuleParser(std::string_view ptx, std::shared_ptr<ModuleStorage> storage) : reader_(ptx) { names_.storage = std::move(storage); }
+  ModuleParser(std::string_view ptx, std::shared_ptr<ModuleStorage> storage) : reader_(ptx) {
+    names_.storage = std::move(storage);
+  }
 
   std::vector<std::unique_ptr<Kernel>> parse() {
     for (Statement statement = reader_.next(); statement.kind != Statement::Kind::end; statement = reader_.next()) {
-      if (statement.kind != Statement::Kind::directive) fail_format(statement.line, "expected a directive, received \"", statement.text, "\"");
+      if (statement.kind != Statement::Kind::directive)
+        fail_format(statement.line, "expected a directive, received \"", statement.text, "\"");
       module_directive(statement);
     }
     // .file directives may follow the kernels that refer to them.
@@ -62,11 +65,13 @@ class ModuleParser {
 
   void shared(const Statement& statement) {
     const size_t open = statement.text.find('['), blank = statement.text.rfind(' ', open);
-    if (open == std::string::npos || blank == std::string::npos) fail_unsupported(statement.line, "shared variables that are no arrays: \"", statement.text, "\"");
+    if (open == std::string::npos || blank == std::string::npos)
+      fail_unsupported(statement.line, "shared variables that are no arrays: \"", statement.text, "\"");
     const std::string name = statement.text.substr(blank + 1, open - blank - 1);
     const size_t align = statement.text.find(".align ");
     if (statement.text.find(".extern") != std::string::npos) {
-      names_.dynamic_shared[name] = align == std::string::npos ? 1 : static_cast<uint32_t>(std::atoi(statement.text.c_str() + align + 7));
+      names_.dynamic_shared[name] =
+          align == std::string::npos ? 1 : static_cast<uint32_t>(std::atoi(statement.text.c_str() + align + 7));
     } else {
       names_.static_shared[name] = statement.text.substr(statement.text.find(".shared"));
     }
@@ -84,7 +89,8 @@ class ModuleParser {
     if (element == 0 || text.find(".extern") != std::string::npos)
       fail_unsupported(statement.line, "a module variable of this kind: \"", text.substr(0, equals), "\"");
     size_t count = 1;
-    for (size_t at = open; at < std::min(equals, text.size()); at = text.find('[', at + 1)) count *= std::strtoull(text.c_str() + at + 1, nullptr, 10);
+    for (size_t at = open; at < std::min(equals, text.size()); at = text.find('[', at + 1))
+      count *= std::strtoull(text.c_str() + at + 1, nullptr, 10);
     const size_t bytes = count * element;
     auto& storage = *names_.storage;
     storage.blocks.push_back(std::make_unique<uint64_t[]>((bytes + 15) / 16 * 2));
@@ -145,14 +151,18 @@ class ModuleParser {
       uint32_t bytes = 0;
       for (const std::string& word : split(declaration, ' '))
         if (word.starts_with(".") && word != ".param" && bytes == 0) bytes = type_bytes(word);
-      if (bytes == 0 || blank == std::string::npos) fail_unsupported(header.line, "a parameter of this kind: \"", declaration, "\"");
+      if (bytes == 0 || blank == std::string::npos)
+        fail_unsupported(header.line, "a parameter of this kind: \"", declaration, "\"");
       const bool pointer_alignment = declaration.find(".ptr") != std::string::npos;
-      const uint32_t align = align_at == std::string::npos || pointer_alignment ? bytes : static_cast<uint32_t>(std::atoi(declaration.c_str() + align_at + 7));
+      const uint32_t align = align_at == std::string::npos || pointer_alignment
+                                 ? bytes
+                                 : static_cast<uint32_t>(std::atoi(declaration.c_str() + align_at + 7));
       const size_t elements = bracket == std::string::npos ? 1 : std::strtoull(declaration.c_str() + bracket + 1, nullptr, 10);
       const uint32_t offset = (kernel.parameter_bytes + align - 1) / align * align;
       kernel.parameters.push_back({offset, static_cast<uint32_t>(bytes * elements)});
       kernel.parameter_bytes = offset + kernel.parameters.back().bytes;
-      names.declare_parameter(declaration.substr(blank + 1, bracket == std::string::npos ? bracket : bracket - blank - 1), offset);
+      names.declare_parameter(declaration.substr(blank + 1, bracket == std::string::npos ? bracket : bracket - blank - 1),
+                              offset);
     }
   }
 
@@ -170,7 +180,9 @@ class ModuleParser {
         case Statement::Kind::close_brace:
           if (--depth > 0) names.close_scope(statement.line);
           break;
-        case Statement::Kind::label: names.define_label(statement.text, static_cast<int64_t>(kernel.code.size()), statement.line); break;
+        case Statement::Kind::label:
+          names.define_label(statement.text, static_cast<int64_t>(kernel.code.size()), statement.line);
+          break;
         case Statement::Kind::instruction: decoder.decode(statement); break;
         case Statement::Kind::directive: body_directive(statement, kernel, names, decoder); break;
       }
@@ -187,7 +199,8 @@ class ModuleParser {
     if (text.starts_with(".reg")) return names.declare_registers(text, statement.line);
     if (text.starts_with(".shared")) return names.declare_shared(text, statement.line);
     if (text.starts_with(".local"))
-      fail_unsupported(statement.line, "local memory (a register spill, or an array indexed at run time) is not supported: \"", text, "\" in ", kernel.name);
+      fail_unsupported(statement.line, "local memory (a register spill, or an array indexed at run time) is not supported: \"",
+                       text, "\" in ", kernel.name);
     if (text.starts_with(".loc")) {
       // .loc file line column[, function_name ..., inlined_at ...]
       const std::vector<std::string> words = split(text, ' ');

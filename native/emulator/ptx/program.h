@@ -73,9 +73,9 @@ class Program {
  public:
   /**
    * Parses and decodes a module of PTX as nvcc writes it for sm_80.
-   * @throws Error(unsupported), with the line and its text, for an instruction or directive that the interpreter does not have: above
-   *   all local memory (spills, arrays indexed at run time), calls (device printf, assert), float atomics; Error(format) for text that
-   *   is not PTX
+   * @throws Error(unsupported), with the line and its text, for an instruction or directive that the interpreter does not have:
+   * above all local memory (spills, arrays indexed at run time), calls (device printf, assert), float atomics; Error(format) for
+   * text that is not PTX
    */
   static Program parse(std::string_view ptx);
 

@@ -28,12 +28,8 @@ void visit_registers(Instruction& instruction, const Read& read, const Write& wr
     }
     case Action::load:
     case Action::load_parameter:
-    case Action::load_matrix:
-      read(instruction.address.base);
-      return writes(instruction.elements);
-    case Action::store:
-      read(instruction.address.base);
-      return reads(instruction.elements);
+    case Action::load_matrix: read(instruction.address.base); return writes(instruction.elements);
+    case Action::store: read(instruction.address.base); return reads(instruction.elements);
     case Action::atomic:
       read(instruction.address.base);
       reads(instruction.atomic == Atomic::compare_exchange ? 2 : 1);
@@ -45,15 +41,9 @@ void visit_registers(Instruction& instruction, const Read& read, const Write& wr
     case Action::barrier_sync:
     case Action::barrier_arrive: return reads(instruction.flag ? 2 : 1);
     case Action::warp_sync: return reads(1);
-    case Action::shuffle:
-      reads(4);
-      return writes(1);
-    case Action::vote:
-      read(instruction.source[1]);
-      return writes(instruction.vote == Vote::ballot);
-    case Action::reduce:
-      reads(2);
-      return writes(1);
+    case Action::shuffle: reads(4); return writes(1);
+    case Action::vote: read(instruction.source[1]); return writes(instruction.vote == Vote::ballot);
+    case Action::reduce: reads(2); return writes(1);
     case Action::active_mask: return writes(1);
     case Action::branch:
     case Action::exit:

@@ -8,8 +8,8 @@ namespace sightline::emulator {
 
 /**
  * Renumbers the registers of a decoded kernel so that those that are never live together share a slot. nvcc writes PTX in single
- * assignment form, thousands of registers; a warp's register file of that size would fall out of the cache. Results do not change:
- * a register keeps its lanes from its first write to its last read.
+ * assignment form, thousands of registers; a warp's register file of that size would fall out of the cache. Results do not
+ * change: a register keeps its lanes from its first write to its last read.
  *
  * @param widths by slot, the width of the register that begins there
  */

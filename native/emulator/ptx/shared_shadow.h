@@ -60,7 +60,8 @@ class SharedShadow {
   /** Warps that arrive at a barrier without waiting; the time to pass to meet(). */
   uint32_t arrive() { return advance(); }
   /**
-   * A barrier of whole warps completes: `waited` have met each other, and `arrived` (with the times of their arrival) before them.
+   * A barrier of whole warps completes: `waited` have met each other, and `arrived` (with the times of their arrival) before
+   * them.
    */
   void meet(const std::vector<uint32_t>& waited, const std::vector<std::pair<uint32_t, uint32_t>>& arrived);
   /** bar.warp.sync of the lanes of `mask`; `live` are the lanes of the warp that have not ended. */
@@ -75,7 +76,9 @@ class SharedShadow {
   // Who: threads 0 to 1023, then several lanes of one warp, a whole warp by one instruction, several warps, atomics.
   static constexpr uint32_t several_lanes = 1024, matrix_of = 1056, several_warps = 1088, atomics = 1089;
 
-  uint32_t who_of(uint32_t warp, int lane) const { return lane == whole_warp ? matrix_of + warp : 32 * warp + static_cast<uint32_t>(lane); }
+  uint32_t who_of(uint32_t warp, int lane) const {
+    return lane == whole_warp ? matrix_of + warp : 32 * warp + static_cast<uint32_t>(lane);
+  }
   uint32_t stamp_of(uint32_t warp, int lane) const { return time_ << who_bits | who_of(warp, lane); }
 
   uint32_t advance();

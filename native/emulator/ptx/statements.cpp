@@ -13,8 +13,8 @@ bool starts_with_word(std::string_view text, std::string_view word) {
 
 /** Directives that end with their line. */
 bool ends_with_line(std::string_view text) {
-  for (const std::string_view word : {".version", ".target", ".address_size", ".file", ".loc", ".maxntid", ".reqntid", ".minnctapersm",
-                                      ".maxnreg", ".noreturn"})
+  for (const std::string_view word : {".version", ".target", ".address_size", ".file", ".loc", ".maxntid", ".reqntid",
+                                      ".minnctapersm", ".maxnreg", ".noreturn"})
     if (starts_with_word(text, word)) return true;
   return false;
 }
@@ -49,10 +49,17 @@ char StatementReader::read_until(std::string_view terminators, Statement& statem
     if (position_ >= text_.size()) break;
     if (position_ != before && !statement.text.empty() && statement.text.back() != ' ') {
       statement.text += ' ';
-      if (terminators.find('\n') != std::string_view::npos && text_.substr(before, position_ - before).find('\n') != std::string_view::npos)
+      if (terminators.find('\n') != std::string_view::npos &&
+          text_.substr(before, position_ - before).find('\n') != std::string_view::npos)
         return '\n';
     }
     const char c = text_[position_];
+    // "shared::cta" is one word, no label.
+    if (text_.substr(position_, 2) == "::") {
+      statement.text += "::";
+      position_ += 2;
+      continue;
+    }
     if (!quoted && depth == 0 && terminators.find(c) != std::string_view::npos) {
       ++position_;
       return c;
@@ -92,7 +99,8 @@ Statement StatementReader::next() {
     }
     if (ends_with_line(rest)) {
       read_until("\n", statement);
-    } else if (const std::string_view head = rest.substr(0, rest.find_first_of("(;{=[")); head.find(".entry") != std::string_view::npos) {
+    } else if (const std::string_view head = rest.substr(0, rest.find_first_of("(;{=["));
+               head.find(".entry") != std::string_view::npos) {
       // The header of a kernel ends at its parameter list; performance directives and the body follow.
       const size_t close = rest.find_first_of("){");
       if (close == std::string_view::npos || rest[close] == '{') {

@@ -72,8 +72,10 @@ uint32_t reverse_bits(uint32_t a) {
 /** Rows of one width; `T` is unsigned and `type` its untyped suffix. */
 template <class T>
 constexpr auto logic(const char* type) {
-  return rows(row("and", type, [](T a, T b) { return static_cast<T>(a & b); }), row("or", type, [](T a, T b) { return static_cast<T>(a | b); }),
-              row("xor", type, [](T a, T b) { return static_cast<T>(a ^ b); }), row("not", type, [](T a) { return static_cast<T>(~a); }),
+  return rows(row("and", type, [](T a, T b) { return static_cast<T>(a & b); }),
+              row("or", type, [](T a, T b) { return static_cast<T>(a | b); }),
+              row("xor", type, [](T a, T b) { return static_cast<T>(a ^ b); }),
+              row("not", type, [](T a) { return static_cast<T>(~a); }),
               row("cnot", type, [](T a) { return static_cast<T>(a == 0); }),
               row("shl", type, [](T a, uint32_t by) { return by >= 8 * sizeof(T) ? T{0} : static_cast<T>(a << by); }),
               row("shr", type, [](T a, uint32_t by) { return by >= 8 * sizeof(T) ? T{0} : static_cast<T>(a >> by); }));
@@ -84,10 +86,10 @@ template <class T>
 constexpr auto typed() {
   constexpr const char* type = suffix<T>();
   return rows(row("shr", type, [](T a, uint32_t by) {
-                constexpr uint32_t bits = 8 * sizeof(T);
-                if constexpr (std::is_signed_v<T>) return static_cast<T>(a >> (by < bits - 1 ? by : bits - 1));
-                else return by >= bits ? T{0} : static_cast<T>(a >> by);
-              }));
+    constexpr uint32_t bits = 8 * sizeof(T);
+    if constexpr (std::is_signed_v<T>) return static_cast<T>(a >> (by < bits - 1 ? by : bits - 1));
+    else return by >= bits ? T{0} : static_cast<T>(a >> by);
+  }));
 }
 
 /** mov, selp and slct, which take any type of a width. */
@@ -102,8 +104,7 @@ template <class T>
 constexpr auto fields() {
   constexpr const char* type = suffix<T>();
   return rows(row("bfe", type, [](T a, uint32_t position, uint32_t length) { return extract_bits<T>(a, position, length); }),
-              row("bfind", type, [](T a) { return highest_bit<T>(a); }),
-              row("bfind.shiftamt", type, [](T a) {
+              row("bfind", type, [](T a) { return highest_bit<T>(a); }), row("bfind.shiftamt", type, [](T a) {
                 const uint32_t bit = highest_bit<T>(a);
                 return bit == ~0u ? bit : static_cast<uint32_t>(8 * sizeof(T) - 1) - bit;
               }));
@@ -119,7 +120,8 @@ void combine(const Registers& registers, const Instruction& instruction, uint32_
 
 template <class Function>
 constexpr Row predicate_row(const char* operation, uint8_t sources, Function) {
-  return Row{operation, ".pred", "", 1, sources, {Width::predicate}, {Width::predicate, Width::predicate}, false, &combine<Function>};
+  return Row{operation, ".pred",           "", 1, sources, {Width::predicate}, {Width::predicate, Width::predicate},
+             false,     &combine<Function>};
 }
 
 /** Cuts a register into `parts` smaller ones, lowest bits first. */
@@ -138,44 +140,74 @@ void unpack(const Registers& registers, const Instruction& instruction, uint32_t
 
 template <class Whole, int parts>
 constexpr Row unpack_row(const char* operation, const char* type) {
-  return Row{operation, type, "", parts, 1, {Width::word, Width::word, Width::word, Width::word}, {width_of<Whole>()}, false, &unpack<Whole, parts>};
+  return Row{operation,
+             type,
+             "",
+             parts,
+             1,
+             {Width::word, Width::word, Width::word, Width::word},
+             {width_of<Whole>()},
+             false,
+             &unpack<Whole, parts>};
 }
 
 }  // namespace
 
 RowList bit_rows() {
-  static constexpr auto words =
-      logic<uint16_t>(".b16") + logic<uint32_t>(".b32") + logic<uint64_t>(".b64") + typed<int16_t>() + typed<uint16_t>() + typed<int32_t>() +
-      typed<uint32_t>() + typed<int64_t>() + typed<uint64_t>() + moves<uint16_t>(".b16") + moves<uint32_t>(".b32") +
-      moves<uint64_t>(".b64") + fields<int32_t>() + fields<uint32_t>() + fields<int64_t>() + fields<uint64_t>();
+  static constexpr auto words = logic<uint16_t>(".b16") + logic<uint32_t>(".b32") + logic<uint64_t>(".b64") + typed<int16_t>() +
+                                typed<uint16_t>() + typed<int32_t>() + typed<uint32_t>() + typed<int64_t>() + typed<uint64_t>() +
+                                moves<uint16_t>(".b16") + moves<uint32_t>(".b32") + moves<uint64_t>(".b64") + fields<int32_t>() +
+                                fields<uint32_t>() + fields<int64_t>() + fields<uint64_t>();
   static constexpr auto others = rows(
-      row("bfi", ".b32", [](uint32_t a, uint32_t b, uint32_t position, uint32_t length) { return insert_bits<uint32_t>(a, b, position, length); }),
-      row("bfi", ".b64", [](uint64_t a, uint64_t b, uint32_t position, uint32_t length) { return insert_bits<uint64_t>(a, b, position, length); }),
+      row("bfi", ".b32",
+          [](uint32_t a, uint32_t b, uint32_t position, uint32_t length) {
+            return insert_bits<uint32_t>(a, b, position, length);
+          }),
+      row("bfi", ".b64",
+          [](uint64_t a, uint64_t b, uint32_t position, uint32_t length) {
+            return insert_bits<uint64_t>(a, b, position, length);
+          }),
       row("lop3", ".b32", [](uint32_t a, uint32_t b, uint32_t c, uint32_t table) { return three_input_logic(a, b, c, table); }),
       row("prmt", ".b32", [](uint32_t a, uint32_t b, uint32_t selector) { return permute_bytes(a, b, selector); }),
-      row("shf.l.wrap", ".b32", [](uint32_t a, uint32_t b, uint32_t by) { return by & 31 ? b << (by & 31) | a >> (32 - (by & 31)) : b; }),
-      row("shf.r.wrap", ".b32", [](uint32_t a, uint32_t b, uint32_t by) { return by & 31 ? a >> (by & 31) | b << (32 - (by & 31)) : a; }),
-      row("shf.l.clamp", ".b32", [](uint32_t a, uint32_t b, uint32_t by) { return by == 0 ? b : by > 31 ? a : b << by | a >> (32 - by); }),
-      row("shf.r.clamp", ".b32", [](uint32_t a, uint32_t b, uint32_t by) { return by == 0 ? a : by > 31 ? b : a >> by | b << (32 - by); }),
+      row("shf.l.wrap", ".b32",
+          [](uint32_t a, uint32_t b, uint32_t by) { return by & 31 ? b << (by & 31) | a >> (32 - (by & 31)) : b; }),
+      row("shf.r.wrap", ".b32",
+          [](uint32_t a, uint32_t b, uint32_t by) { return by & 31 ? a >> (by & 31) | b << (32 - (by & 31)) : a; }),
+      row("shf.l.clamp", ".b32",
+          [](uint32_t a, uint32_t b, uint32_t by) { return by == 0   ? b
+                                                           : by > 31 ? a
+                                                                     : b << by | a >> (32 - by); }),
+      row("shf.r.clamp", ".b32",
+          [](uint32_t a, uint32_t b, uint32_t by) { return by == 0   ? a
+                                                           : by > 31 ? b
+                                                                     : a >> by | b << (32 - by); }),
       row("popc", ".b32", [](uint32_t a) { return static_cast<uint32_t>(std::popcount(a)); }),
       row("popc", ".b64", [](uint64_t a) { return static_cast<uint32_t>(std::popcount(a)); }),
       row("clz", ".b32", [](uint32_t a) { return static_cast<uint32_t>(std::countl_zero(a)); }),
       row("clz", ".b64", [](uint64_t a) { return static_cast<uint32_t>(std::countl_zero(a)); }),
       row("brev", ".b32", [](uint32_t a) { return reverse_bits(a); }),
-      row("brev", ".b64", [](uint64_t a) { return static_cast<uint64_t>(reverse_bits(static_cast<uint32_t>(a))) << 32 | reverse_bits(static_cast<uint32_t>(a >> 32)); }),
+      row("brev", ".b64",
+          [](uint64_t a) {
+            return static_cast<uint64_t>(reverse_bits(static_cast<uint32_t>(a))) << 32 |
+                   reverse_bits(static_cast<uint32_t>(a >> 32));
+          }),
       row("pack", ".b64", [](uint32_t low, uint32_t high) { return low | static_cast<uint64_t>(high) << 32; }),
       row("pack", ".b32", [](uint16_t low, uint16_t high) { return low | static_cast<uint32_t>(high) << 16; }),
-      row("pack4", ".b64", [](uint16_t a, uint16_t b, uint16_t c, uint16_t d) {
-        return a | static_cast<uint64_t>(b) << 16 | static_cast<uint64_t>(c) << 32 | static_cast<uint64_t>(d) << 48;
-      }),
+      row("pack4", ".b64",
+          [](uint16_t a, uint16_t b, uint16_t c, uint16_t d) {
+            return a | static_cast<uint64_t>(b) << 16 | static_cast<uint64_t>(c) << 32 | static_cast<uint64_t>(d) << 48;
+          }),
       row("pack", ".b16", [](uint8_t a, uint8_t b) { return static_cast<uint16_t>(a | b << 8); }),
-      row("pack4", ".b32", [](uint8_t a, uint8_t b, uint8_t c, uint8_t d) {
-        return a | static_cast<uint32_t>(b) << 8 | static_cast<uint32_t>(c) << 16 | static_cast<uint32_t>(d) << 24;
-      }),
-      unpack_row<uint64_t, 2>("unpack", ".b64"), unpack_row<uint32_t, 2>("unpack", ".b32"), unpack_row<uint64_t, 4>("unpack4", ".b64"),
-      unpack_row<uint16_t, 2>("unpack", ".b16"), unpack_row<uint32_t, 4>("unpack4", ".b32"),
-      predicate_row("and", 2, [](uint32_t a, uint32_t b) { return a & b; }), predicate_row("or", 2, [](uint32_t a, uint32_t b) { return a | b; }),
-      predicate_row("xor", 2, [](uint32_t a, uint32_t b) { return a ^ b; }), predicate_row("not", 1, [](uint32_t a, uint32_t) { return ~a; }),
+      row("pack4", ".b32",
+          [](uint8_t a, uint8_t b, uint8_t c, uint8_t d) {
+            return a | static_cast<uint32_t>(b) << 8 | static_cast<uint32_t>(c) << 16 | static_cast<uint32_t>(d) << 24;
+          }),
+      unpack_row<uint64_t, 2>("unpack", ".b64"), unpack_row<uint32_t, 2>("unpack", ".b32"),
+      unpack_row<uint64_t, 4>("unpack4", ".b64"), unpack_row<uint16_t, 2>("unpack", ".b16"),
+      unpack_row<uint32_t, 4>("unpack4", ".b32"), predicate_row("and", 2, [](uint32_t a, uint32_t b) { return a & b; }),
+      predicate_row("or", 2, [](uint32_t a, uint32_t b) { return a | b; }),
+      predicate_row("xor", 2, [](uint32_t a, uint32_t b) { return a ^ b; }),
+      predicate_row("not", 1, [](uint32_t a, uint32_t) { return ~a; }),
       predicate_row("mov", 1, [](uint32_t a, uint32_t) { return a; }));
   static constexpr auto all = words + others;
   return list_of(all);

@@ -38,10 +38,12 @@ constexpr auto unsigned_names() {
 
 template <class T>
 constexpr auto unordered(const char* type) {
-  return rows(row("setp.ne", type, [](T a, T b) { return a < b || a > b; }), row("setp.equ", type, [](T a, T b) { return !(a < b || a > b); }),
-              row("setp.neu", type, [](T a, T b) { return !(a == b); }), row("setp.ltu", type, [](T a, T b) { return !(a >= b); }),
-              row("setp.leu", type, [](T a, T b) { return !(a > b); }), row("setp.gtu", type, [](T a, T b) { return !(a <= b); }),
-              row("setp.geu", type, [](T a, T b) { return !(a < b); }), row("setp.num", type, [](T a, T b) { return a == a && b == b; }),
+  return rows(row("setp.ne", type, [](T a, T b) { return a < b || a > b; }),
+              row("setp.equ", type, [](T a, T b) { return !(a < b || a > b); }),
+              row("setp.neu", type, [](T a, T b) { return !(a == b); }),
+              row("setp.ltu", type, [](T a, T b) { return !(a >= b); }), row("setp.leu", type, [](T a, T b) { return !(a > b); }),
+              row("setp.gtu", type, [](T a, T b) { return !(a <= b); }), row("setp.geu", type, [](T a, T b) { return !(a < b); }),
+              row("setp.num", type, [](T a, T b) { return a == a && b == b; }),
               row("setp.nan", type, [](T a, T b) { return a != a || b != b; }));
 }
 
@@ -63,9 +65,10 @@ constexpr auto flushed_unordered() {
 
 RowList comparison_rows() {
   static constexpr auto all = integers<int16_t>() + integers<uint16_t>() + integers<int32_t>() + integers<uint32_t>() +
-                              integers<int64_t>() + integers<uint64_t>() + unsigned_names<uint16_t>() + unsigned_names<uint32_t>() +
-                              unsigned_names<uint64_t>() + exact<float>(".f32") + unordered<float>(".f32") + exact<double>(".f64") +
-                              unordered<double>(".f64") + flushed_ordered() + flushed_unordered();
+                              integers<int64_t>() + integers<uint64_t>() + unsigned_names<uint16_t>() +
+                              unsigned_names<uint32_t>() + unsigned_names<uint64_t>() + exact<float>(".f32") +
+                              unordered<float>(".f32") + exact<double>(".f64") + unordered<double>(".f64") + flushed_ordered() +
+                              flushed_unordered();
   return list_of(all);
 }
 

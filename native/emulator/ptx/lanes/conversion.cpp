@@ -69,39 +69,42 @@ constexpr auto to_integral(const char* operation, const char* flushing) {
 float saturated(float x) { return x > 1.0f ? 1.0f : x > 0.0f ? x : 0.0f; }
 
 constexpr auto between_floats() {
-  return rows(row("cvt", ".f64", ".f32", [](float x) { return static_cast<double>(x); }),
-              row("cvt", ".ftz.f64", ".f32", [](float x) { return static_cast<double>(flush(x)); }),
-              row("cvt.rn", ".f32", ".f64", [](double x) { return static_cast<float>(x); }),
-              row("cvt.rn.ftz", ".f32", ".f64", [](double x) { return flush(static_cast<float>(x)); }),
-              row("cvt.sat", ".f32", ".f32", [](float x) { return saturated(x); }),
-              row("cvt.ftz.sat", ".f32", ".f32", [](float x) { return saturated(flush(x)); }),
-              row("cvt", ".f32", ".f32", [](float x) { return x; }), row("cvt.ftz", ".f32", ".f32", [](float x) { return flush(x); }),
-              row("cvt", ".f64", ".f64", [](double x) { return x; }), row("cvt", ".f32", ".bf16", [](Bf16 x) { return widen(x); }),
-              row("cvt", ".f32", ".f16", [](F16 x) { return widen(x); }),
-              row("cvt.rn", ".bf16", ".f32", [](float x) { return narrow_bf16(x); }),
-              row("cvt.rz", ".bf16", ".f32", [](float x) { return truncate_bf16(x); }),
-              row("cvt.rn.relu", ".bf16", ".f32", [](float x) { return narrow_bf16(rectify(x)); }),
-              row("cvt.rn", ".f16", ".f32", [](float x) { return narrow_f16(x); }),
-              // The first source goes to the upper half.
-              row("cvt.rn", ".bf16x2", ".f32", [](float high, float low) { return pair(narrow_bf16(low), narrow_bf16(high)); }),
-              row("cvt.rz", ".bf16x2", ".f32", [](float high, float low) { return pair(truncate_bf16(low), truncate_bf16(high)); }),
-              row("cvt.rn.relu", ".bf16x2", ".f32",
-                  [](float high, float low) { return pair(narrow_bf16(rectify(low)), narrow_bf16(rectify(high))); }),
-              row("cvt.rn", ".f16x2", ".f32", [](float high, float low) { return pair(narrow_f16(low), narrow_f16(high)); }));
+  return rows(
+      row("cvt", ".f64", ".f32", [](float x) { return static_cast<double>(x); }),
+      row("cvt", ".ftz.f64", ".f32", [](float x) { return static_cast<double>(flush(x)); }),
+      row("cvt.rn", ".f32", ".f64", [](double x) { return static_cast<float>(x); }),
+      row("cvt.rn.ftz", ".f32", ".f64", [](double x) { return flush(static_cast<float>(x)); }),
+      row("cvt.sat", ".f32", ".f32", [](float x) { return saturated(x); }),
+      row("cvt.ftz.sat", ".f32", ".f32", [](float x) { return saturated(flush(x)); }),
+      row("cvt", ".f32", ".f32", [](float x) { return x; }), row("cvt.ftz", ".f32", ".f32", [](float x) { return flush(x); }),
+      row("cvt", ".f64", ".f64", [](double x) { return x; }), row("cvt", ".f32", ".bf16", [](Bf16 x) { return widen(x); }),
+      row("cvt", ".f32", ".f16", [](F16 x) { return widen(x); }),
+      row("cvt.rn", ".bf16", ".f32", [](float x) { return narrow_bf16(x); }),
+      row("cvt.rz", ".bf16", ".f32", [](float x) { return truncate_bf16(x); }),
+      row("cvt.rn.relu", ".bf16", ".f32", [](float x) { return narrow_bf16(rectify(x)); }),
+      row("cvt.rn", ".f16", ".f32", [](float x) { return narrow_f16(x); }),
+      // The first source goes to the upper half.
+      row("cvt.rn", ".bf16x2", ".f32", [](float high, float low) { return pair(narrow_bf16(low), narrow_bf16(high)); }),
+      row("cvt.rz", ".bf16x2", ".f32", [](float high, float low) { return pair(truncate_bf16(low), truncate_bf16(high)); }),
+      row("cvt.rn.relu", ".bf16x2", ".f32",
+          [](float high, float low) { return pair(narrow_bf16(rectify(low)), narrow_bf16(rectify(high))); }),
+      row("cvt.rn", ".f16x2", ".f32", [](float high, float low) { return pair(narrow_f16(low), narrow_f16(high)); }));
 }
 
 }  // namespace
 
 RowList conversion_rows() {
   static constexpr auto integers = to_integer<int8_t>() + to_integer<uint8_t>() + to_integer<int16_t>() + to_integer<uint16_t>() +
-                                   to_integer<int32_t>() + to_integer<uint32_t>() + to_integer<int64_t>() + to_integer<uint64_t>();
+                                   to_integer<int32_t>() + to_integer<uint32_t>() + to_integer<int64_t>() +
+                                   to_integer<uint64_t>();
   static constexpr auto truncations = from_floats<int16_t>() + from_floats<uint16_t>() + from_floats<int32_t>() +
                                       from_floats<uint32_t>() + from_floats<int64_t>() + from_floats<uint64_t>();
   static constexpr auto floats =
       nearest_float<float, int8_t, uint8_t, int16_t, uint16_t, int32_t, uint32_t, int64_t, uint64_t>() +
       nearest_float<double, int8_t, uint8_t, int16_t, uint16_t, int32_t, uint32_t, int64_t, uint64_t>() +
       to_integral<Rounding::nearest>("cvt.rni", "cvt.rni.ftz") + to_integral<Rounding::zero>("cvt.rzi", "cvt.rzi.ftz") +
-      to_integral<Rounding::down>("cvt.rmi", "cvt.rmi.ftz") + to_integral<Rounding::up>("cvt.rpi", "cvt.rpi.ftz") + between_floats();
+      to_integral<Rounding::down>("cvt.rmi", "cvt.rmi.ftz") + to_integral<Rounding::up>("cvt.rpi", "cvt.rpi.ftz") +
+      between_floats();
   static constexpr auto all = integers + truncations + floats;
   return list_of(all);
 }

@@ -60,11 +60,13 @@ constexpr auto flushing_arithmetic() {
               row("mul", type, [](float a, float b) { return flush(flush(a) * flush(b)); }),
               row("fma", type, [](float a, float b, float c) { return flush(fused(flush(a), flush(b), flush(c))); }),
               row("div", type, [](float a, float b) { return flush(flush(a) / flush(b)); }),
-              row("rcp", type, [](float a) { return flush(1.0f / flush(a)); }), row("sqrt", type, [](float a) { return root(flush(a)); }),
+              row("rcp", type, [](float a) { return flush(1.0f / flush(a)); }),
+              row("sqrt", type, [](float a) { return root(flush(a)); }),
               row("rsqrt", type, [](float a) { return 1.0f / root(flush(a)); }),
               row("min", type, [](float a, float b) { return smaller(flush(a), flush(b)); }),
               row("max", type, [](float a, float b) { return larger(flush(a), flush(b)); }),
-              row("neg", type, [](float a) { return negative(flush(a)); }), row("abs", type, [](float a) { return magnitude(flush(a)); }));
+              row("neg", type, [](float a) { return negative(flush(a)); }),
+              row("abs", type, [](float a) { return magnitude(flush(a)); }));
 }
 
 /** Functions that PTX has in approximation only. */
@@ -82,8 +84,10 @@ constexpr auto approximations() {
 
 /** NaN where either source is. */
 constexpr auto nan_keeping() {
-  return rows(row("min.NaN", ".f32", [](float a, float b) { return a != a || b != b ? std::bit_cast<float>(0x7fffffffu) : smaller(a, b); }),
-              row("max.NaN", ".f32", [](float a, float b) { return a != a || b != b ? std::bit_cast<float>(0x7fffffffu) : larger(a, b); }),
+  return rows(row("min.NaN", ".f32",
+                  [](float a, float b) { return a != a || b != b ? std::bit_cast<float>(0x7fffffffu) : smaller(a, b); }),
+              row("max.NaN", ".f32",
+                  [](float a, float b) { return a != a || b != b ? std::bit_cast<float>(0x7fffffffu) : larger(a, b); }),
               row("testp.finite", ".f32", [](float a) { return magnitude(a) < __builtin_inff(); }),
               row("testp.infinite", ".f32", [](float a) { return magnitude(a) == __builtin_inff(); }),
               row("testp.notanumber", ".f32", [](float a) { return a != a; }),
@@ -91,8 +95,8 @@ constexpr auto nan_keeping() {
 }
 
 /**
- * a * b + c rounded once to bfloat16. The product is exact in float64; the sum's rounding error, found exactly, makes its last bit odd
- * when there is one, so that the second rounding sees on which side of a tie the sum lies.
+ * a * b + c rounded once to bfloat16. The product is exact in float64; the sum's rounding error, found exactly, makes its last
+ * bit odd when there is one, so that the second rounding sees on which side of a tie the sum lies.
  */
 Bf16 fused_bf16(Bf16 a, Bf16 b, Bf16 c) {
   const double product = static_cast<double>(widen(a)) * static_cast<double>(widen(b)), addend = static_cast<double>(widen(c));
@@ -117,17 +121,21 @@ constexpr auto brain_floats() {
               row("max", ".bf16", [](Bf16 a, Bf16 b) { return narrow_bf16(larger(widen(a), widen(b))); }),
               row("neg", ".bf16", [](Bf16 a) { return static_cast<Bf16>(static_cast<uint16_t>(a) ^ 0x8000u); }),
               row("abs", ".bf16", [](Bf16 a) { return static_cast<Bf16>(static_cast<uint16_t>(a) & 0x7fffu); }),
-              row("fma", ".bf16x2", [](uint32_t a, uint32_t b, uint32_t c) {
-                return pair(fused_bf16(low_bf16(a), low_bf16(b), low_bf16(c)), fused_bf16(high_bf16(a), high_bf16(b), high_bf16(c)));
-              }),
-              row("min", ".bf16x2", [](uint32_t a, uint32_t b) {
-                return pair(narrow_bf16(smaller(widen(low_bf16(a)), widen(low_bf16(b)))),
-                            narrow_bf16(smaller(widen(high_bf16(a)), widen(high_bf16(b)))));
-              }),
-              row("max", ".bf16x2", [](uint32_t a, uint32_t b) {
-                return pair(narrow_bf16(larger(widen(low_bf16(a)), widen(low_bf16(b)))),
-                            narrow_bf16(larger(widen(high_bf16(a)), widen(high_bf16(b)))));
-              }),
+              row("fma", ".bf16x2",
+                  [](uint32_t a, uint32_t b, uint32_t c) {
+                    return pair(fused_bf16(low_bf16(a), low_bf16(b), low_bf16(c)),
+                                fused_bf16(high_bf16(a), high_bf16(b), high_bf16(c)));
+                  }),
+              row("min", ".bf16x2",
+                  [](uint32_t a, uint32_t b) {
+                    return pair(narrow_bf16(smaller(widen(low_bf16(a)), widen(low_bf16(b)))),
+                                narrow_bf16(smaller(widen(high_bf16(a)), widen(high_bf16(b)))));
+                  }),
+              row("max", ".bf16x2",
+                  [](uint32_t a, uint32_t b) {
+                    return pair(narrow_bf16(larger(widen(low_bf16(a)), widen(low_bf16(b)))),
+                                narrow_bf16(larger(widen(high_bf16(a)), widen(high_bf16(b)))));
+                  }),
               row("neg", ".bf16x2", [](uint32_t a) { return a ^ 0x80008000u; }),
               row("abs", ".bf16x2", [](uint32_t a) { return a & 0x7fff7fffu; }));
 }

@@ -35,7 +35,8 @@ inline Bf16 truncate_bf16(float x) {
 inline float rectify(float x) { return x < 0.0f ? 0.0f : x; }
 
 inline float widen(F16 x) {
-  const uint32_t half = static_cast<uint16_t>(x), sign = (half & 0x8000u) << 16, exponent = half >> 10 & 31, fraction = half & 0x3ffu;
+  const uint32_t half = static_cast<uint16_t>(x), sign = (half & 0x8000u) << 16, exponent = half >> 10 & 31,
+                 fraction = half & 0x3ffu;
   if (exponent == 31) return std::bit_cast<float>(sign | 0x7f800000u | fraction << 13);
   if (exponent != 0) return std::bit_cast<float>(sign | (exponent + 112) << 23 | fraction << 13);
   // Subnormal: fraction x 2^-24, exact in float32.

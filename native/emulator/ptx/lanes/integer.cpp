@@ -48,15 +48,21 @@ T low_product(T a, T b) {
 template <class T>
 constexpr auto arithmetic() {
   constexpr const char* type = suffix<T>();
-  return rows(row("add", type, [](T a, T b) { return static_cast<T>(static_cast<Unsigned<T>>(a) + static_cast<Unsigned<T>>(b)); }),
-              row("sub", type, [](T a, T b) { return static_cast<T>(static_cast<Unsigned<T>>(a) - static_cast<Unsigned<T>>(b)); }),
-              row("mul.lo", type, [](T a, T b) { return low_product<T>(a, b); }),
-              row("mul.hi", type, [](T a, T b) { return high_product<T>(a, b); }),
-              row("mad.lo", type, [](T a, T b, T c) { return static_cast<T>(static_cast<Unsigned<T>>(low_product<T>(a, b)) + static_cast<Unsigned<T>>(c)); }),
-              row("mad.hi", type, [](T a, T b, T c) { return static_cast<T>(static_cast<Unsigned<T>>(high_product<T>(a, b)) + static_cast<Unsigned<T>>(c)); }),
-              row("div", type, [](T a, T b) { return quotient<T>(a, b); }),
-              row("rem", type, [](T a, T b) { return remainder<T>(a, b); }),
-              row("min", type, [](T a, T b) { return a < b ? a : b; }), row("max", type, [](T a, T b) { return a > b ? a : b; }));
+  return rows(
+      row("add", type, [](T a, T b) { return static_cast<T>(static_cast<Unsigned<T>>(a) + static_cast<Unsigned<T>>(b)); }),
+      row("sub", type, [](T a, T b) { return static_cast<T>(static_cast<Unsigned<T>>(a) - static_cast<Unsigned<T>>(b)); }),
+      row("mul.lo", type, [](T a, T b) { return low_product<T>(a, b); }),
+      row("mul.hi", type, [](T a, T b) { return high_product<T>(a, b); }),
+      row("mad.lo", type,
+          [](T a, T b, T c) {
+            return static_cast<T>(static_cast<Unsigned<T>>(low_product<T>(a, b)) + static_cast<Unsigned<T>>(c));
+          }),
+      row("mad.hi", type,
+          [](T a, T b, T c) {
+            return static_cast<T>(static_cast<Unsigned<T>>(high_product<T>(a, b)) + static_cast<Unsigned<T>>(c));
+          }),
+      row("div", type, [](T a, T b) { return quotient<T>(a, b); }), row("rem", type, [](T a, T b) { return remainder<T>(a, b); }),
+      row("min", type, [](T a, T b) { return a < b ? a : b; }), row("max", type, [](T a, T b) { return a > b ? a : b; }));
 }
 
 /** Rows of one signed type. */
@@ -82,9 +88,9 @@ constexpr auto wide() {
 
 RowList integer_rows() {
   static constexpr auto all = arithmetic<int16_t>() + arithmetic<uint16_t>() + arithmetic<int32_t>() + arithmetic<uint32_t>() +
-                              arithmetic<int64_t>() + arithmetic<uint64_t>() + signs<int16_t>() + signs<int32_t>() + signs<int64_t>() +
-                              wide<int16_t, int32_t>() + wide<uint16_t, uint32_t>() + wide<int32_t, int64_t>() +
-                              wide<uint32_t, uint64_t>();
+                              arithmetic<int64_t>() + arithmetic<uint64_t>() + signs<int16_t>() + signs<int32_t>() +
+                              signs<int64_t>() + wide<int16_t, int32_t>() + wide<uint16_t, uint32_t>() +
+                              wide<int32_t, int64_t>() + wide<uint32_t, uint64_t>();
   return list_of(all);
 }
 

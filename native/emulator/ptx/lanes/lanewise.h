@@ -9,8 +9,8 @@
 
 /**
  * Turns a function of one lane's values into a row. The files beside this one are compiled once per instruction-set path, with 32
- * lanes as plain loops that the compiler vectorises; everything in them lives in the path's namespace, and they use nothing of the
- * standard library that could be linked from here into code for weaker CPUs.
+ * lanes as plain loops that the compiler vectorises; everything in them lives in the path's namespace, and they use nothing of
+ * the standard library that could be linked from here into code for weaker CPUs.
  */
 namespace sightline::emulator::SIGHTLINE_ISA {
 namespace {

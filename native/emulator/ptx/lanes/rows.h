@@ -41,14 +41,15 @@ struct RowList {
   size_t count;
 };
 
-#define SIGHTLINE_EMULATOR_ROWS(isa)  \
-  namespace isa {                     \
-  RowList integer_rows();             \
-  RowList bit_rows();                 \
-  RowList float_rows();               \
-  RowList comparison_rows();          \
-  RowList conversion_rows();          \
-  RowList matrix_rows();              \
+#define SIGHTLINE_EMULATOR_ROWS(isa) \
+  namespace isa {                    \
+  RowList integer_rows();            \
+  RowList bit_rows();                \
+  RowList float_rows();              \
+  RowList directed_rows();           \
+  RowList comparison_rows();         \
+  RowList conversion_rows();         \
+  RowList matrix_rows();             \
   }
 SIGHTLINE_EMULATOR_ROWS(portable)
 SIGHTLINE_EMULATOR_ROWS(avx2)
