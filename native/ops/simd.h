@@ -211,7 +211,8 @@ inline HalfVec narrowed(Vec v) {
 #if defined(SIGHTLINE_AVX512_BF16)
   return (HalfVec)_mm512_cvtneps_pbh((__m512)v);
 #elif defined(SIGHTLINE_AVX512)
-  return _mm512_cvtepi32_epi16((__m512i)shifted_down(rounded_upper_half(v)));
+  // Not _mm512_cvtepi32_epi16, as above.
+  return _mm512_maskz_cvtepi32_epi16(static_cast<__mmask16>(0xffff), (__m512i)shifted_down(rounded_upper_half(v)));
 #else
   return __builtin_convertvector(shifted_down(rounded_upper_half(v)), HalfVec);
 #endif
