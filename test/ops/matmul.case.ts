@@ -188,7 +188,7 @@ const bf16Shapes: Shape[] = [
   { m: 3, n: 17, k: 1030, b: "columns", packed: true },
   { m: 13, n: 31, k: 601, a: "columns", alpha: -2.5, accumulate: true },
   { m: 26, n: 67, k: 2100, bias: true, addend: true, padding: 5 },
-  { m: 130, n: 530, k: 1027, packed: true, accumulate: true },
+  { m: 14, n: 530, k: 1027, packed: true, accumulate: true },
   { m: 14, n: 35, k: 2050, a: "columns", accumulate: true, padding: 3 },
   { m: 125, n: 40, k: 37, padding: 9, accumulate: true, packed: true },
   { m: 131, n: 97, k: 2, a: "columns", b: "columns", bias: true, addend: true, alpha: 0.7 },
