@@ -50,6 +50,16 @@ Device::Device(int index, const SightlineEmulatorSettings& settings)
   streams_.push_back(std::move(stream));
 }
 
+// Others may hold tokens of what now never runs.
+Device::~Device() { drop_work(); }
+
+void Device::drop_work() {
+  for (const auto& stream : streams_) {
+    for (const QueuedOperation& queued : stream->queue) queued.done->done = true;
+    stream->queue.clear();
+  }
+}
+
 // ---- streams, events, graphs ----
 
 Stream& Device::add_stream(std::unique_ptr<Stream> stream) {
@@ -178,12 +188,9 @@ void Device::run(Stream& stream) {
   remove_finished_streams();
 }
 
-bool Device::step() {
-  if (settings_.lazy && random() % 4 == 0) {
-    for (size_t i = streams_.size(); i > 1; --i) std::swap(streams_[i - 1], streams_[random() % i]);
-  }
+bool Device::run_first(const std::vector<Stream*>& candidates) {
   try {
-    for (const auto& stream : streams_) {
+    for (Stream* stream : candidates) {
       if (!may_run(*stream)) continue;
       run(*stream);
       return true;
@@ -199,8 +206,32 @@ bool Device::step() {
   return true;
 }
 
+bool Device::step() {
+  std::vector<Stream*> candidates;
+  for (const auto& stream : streams_)
+    if (!stream->queue.empty()) candidates.push_back(stream.get());
+  if (settings_.lazy) {
+    for (size_t i = candidates.size(); i > 1; --i) std::swap(candidates[i - 1], candidates[random() % i]);
+  }
+  return run_first(candidates);
+}
+
+Stream* Device::needed_for(const Token* token) {
+  for (const auto& stream : streams_) {
+    const auto is_token = [&](const QueuedOperation& queued) { return queued.done.get() == token; };
+    if (std::ranges::none_of(stream->queue, is_token)) continue;
+    for (const TokenPointer& dependency : stream->queue.front().dependencies)
+      if (!dependency->done) return needed_for(dependency.get());
+    return stream.get();
+  }
+  return nullptr;
+}
+
 void Device::wait(const TokenPointer& token) {
+  // As lazy as can be most of the time: nothing runs but what the awaited work depends on by the program's own words.
+  const bool on_demand = settings_.lazy && random() % 4 != 0;
   while (token && !token->done) {
+    if (on_demand && run_first({needed_for(token.get())})) continue;
     // Nothing may run while another rank has yet to arrive: stream order and events alone cannot form a circle.
     if (!step()) Runtime::instance().await_progress();
   }
@@ -231,10 +262,7 @@ void Device::fail(CudaError error, const std::string& message) {
     error_ = error;
     violation_ = message;
   }
-  for (const auto& stream : streams_) {
-    for (const QueuedOperation& queued : stream->queue) queued.done->done = true;
-    stream->queue.clear();
-  }
+  drop_work();
   remove_finished_streams();
 }
 

@@ -17,13 +17,14 @@ namespace sightline::emulator {
  * One emulated GPU: its memory, streams, events, graphs, and what went wrong on it.
  *
  * Work is lazy and adversarial: a queued operation runs only when something waits (or now and then by chance), and of all
- * streams that could go on, a priority order that changes at random picks one. What orders work is what the program said:
- * stream order, events, the default stream. So a missing event wait, or host memory reused before its copy, gives wrong results
- * for most seeds. Members other than mutex() are called with the mutex held.
+ * streams that could go on, chance picks one; a wait mostly runs nothing but what it depends on. What orders work is what the
+ * program said: stream order, events, the default stream. So a missing event wait, or host memory reused before its copy, gives
+ * wrong results for most seeds. Members other than mutex() are called with the mutex held.
  */
 class Device {
  public:
   Device(int index, const SightlineEmulatorSettings& settings);
+  ~Device();
 
   int index() const { return index_; }
   std::recursive_mutex& mutex() { return mutex_; }
@@ -57,7 +58,7 @@ class Device {
   void wait(const TokenPointer& token);
   /** Runs everything. */
   void wait_for_all();
-  /** Runs one operation that may run. @returns false when none may */
+  /** Runs one operation that may run, chosen at random. @returns false when none may */
   bool step();
   /** A name of queued work that uses any of these bytes, or null. */
   const std::string* user_of(const void* begin, size_t bytes) const;
@@ -83,8 +84,13 @@ class Device {
   uint64_t random() { return random_(); }
 
  private:
+  void drop_work();
   TokenPointer push(Stream& stream, std::shared_ptr<const Operation> operation, std::vector<TokenPointer> dependencies);
   void run(Stream& stream);
+  /** Runs the next operation of the first stream where it may run. @returns false when there is none */
+  bool run_first(const std::vector<Stream*>& candidates);
+  /** The stream whose next operation has to run before the queued work of `token` can. */
+  Stream* needed_for(const Token* token);
   void remove_finished_streams();
   bool may_run(const Stream& stream);
   Stream& add_stream(std::unique_ptr<Stream> stream);
@@ -96,7 +102,7 @@ class Device {
   std::recursive_mutex mutex_;
   DeviceMemory memory_;
   std::mt19937_64 random_;
-  /** In the order of priority, which changes at random. The default stream is one of them. */
+  /** The default stream is the first of them. */
   std::vector<std::unique_ptr<Stream>> streams_;
   Stream* default_stream_;
   int streams_made_ = 0;

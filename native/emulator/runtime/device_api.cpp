@@ -1,6 +1,7 @@
 // Devices of the CUDA runtime.
 #include <map>
 
+#include "emulator/runtime/api.h"
 #include "emulator/runtime/limits.h"
 #include "emulator/runtime/runtime.h"
 
@@ -41,6 +42,8 @@ const std::map<int, uint32_t>& attributes() {
 }
 
 }  // namespace
+
+namespace sightline::emulator {
 
 SIGHTLINE_EMULATOR_API CudaError cudaGetDeviceCount(int* count) {
   return guarded([&] {
@@ -92,3 +95,5 @@ SIGHTLINE_EMULATOR_API CudaError cudaDeviceGetStreamPriorityRange(int* least, in
     return CudaError::success;
   });
 }
+
+}  // namespace sightline::emulator

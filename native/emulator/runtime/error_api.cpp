@@ -1,9 +1,12 @@
 // Errors and versions of the CUDA runtime.
 #include <utility>
 
+#include "emulator/runtime/api.h"
 #include "emulator/runtime/runtime.h"
 
 using namespace sightline::emulator;
+
+namespace sightline::emulator {
 
 SIGHTLINE_EMULATOR_API CudaError cudaGetLastError() {
   const CudaError last = std::exchange(thread_state().last_error, CudaError::success);
@@ -46,3 +49,5 @@ SIGHTLINE_EMULATOR_API CudaError cudaRuntimeGetVersion(int* version) {
 }
 
 SIGHTLINE_EMULATOR_API CudaError cudaDriverGetVersion(int* version) { return cudaRuntimeGetVersion(version); }
+
+}  // namespace sightline::emulator

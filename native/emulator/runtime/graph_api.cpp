@@ -1,4 +1,5 @@
 // Stream capture and graphs of the CUDA runtime.
+#include "emulator/runtime/api.h"
 #include "emulator/runtime/runtime.h"
 
 using namespace sightline::emulator;
@@ -17,6 +18,8 @@ bool same_shape(const Graph& a, const Graph& b) {
 }
 
 }  // namespace
+
+namespace sightline::emulator {
 
 SIGHTLINE_EMULATOR_API CudaError cudaStreamBeginCapture(Stream* stream, CaptureMode mode) {
   return on_device([&](Device& device) { device.begin_capture(device.stream(stream), mode); });
@@ -82,3 +85,5 @@ SIGHTLINE_EMULATOR_API CudaError cudaGraphDestroy(Graph* graph) {
 SIGHTLINE_EMULATOR_API CudaError cudaGraphExecDestroy(GraphExecutable* executable) {
   return on_device([&](Device& device) { device.destroy(device.executable(executable)); });
 }
+
+}  // namespace sightline::emulator

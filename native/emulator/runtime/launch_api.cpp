@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "emulator/ptx/interpreter.h"
+#include "emulator/runtime/api.h"
 #include "emulator/runtime/limits.h"
 #include "emulator/runtime/modules.h"
 #include "emulator/runtime/runtime.h"
@@ -99,6 +100,8 @@ void launch(Device& device, const void* function, CudaDim3 grid, CudaDim3 block,
 
 }  // namespace
 
+namespace sightline::emulator {
+
 SIGHTLINE_EMULATOR_API CudaError cudaLaunchKernel(const void* function, CudaDim3 grid, CudaDim3 block, void** arguments,
                                                   size_t dynamic_shared_bytes, Stream* stream) {
   return on_device([&](Device& device) { launch(device, function, grid, block, arguments, dynamic_shared_bytes, stream); });
@@ -164,3 +167,5 @@ SIGHTLINE_EMULATOR_API CudaError cudaOccupancyMaxActiveBlocksPerMultiprocessor(i
                                                                                size_t dynamic_shared_bytes) {
   return cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(blocks, function, threads, dynamic_shared_bytes, 0);
 }
+
+}  // namespace sightline::emulator

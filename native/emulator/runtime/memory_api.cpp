@@ -3,6 +3,7 @@
 #include <cstring>
 #include <vector>
 
+#include "emulator/runtime/api.h"
 #include "emulator/runtime/modules.h"
 #include "emulator/runtime/runtime.h"
 
@@ -116,6 +117,8 @@ void require_unused(Device& device, const char* call, const void* pointer, size_
 
 }  // namespace
 
+namespace sightline::emulator {
+
 SIGHTLINE_EMULATOR_API CudaError cudaMalloc(void** pointer, size_t bytes) {
   return on_device([&](Device& device) {
     if (pointer == nullptr) refuse(CudaError::invalid_value, "cudaMalloc: pointer is null");
@@ -220,3 +223,5 @@ SIGHTLINE_EMULATOR_API CudaError cudaMemcpyToSymbol(const void* symbol, const vo
                                                     CopyKind kind) {
   return cudaMemcpyToSymbolAsync(symbol, from, bytes, offset, kind, nullptr);
 }
+
+}  // namespace sightline::emulator

@@ -1,6 +1,7 @@
 // What the host code that nvcc generates calls: registration of its kernels while a library loads, and <<< >>>.
 #include <vector>
 
+#include "emulator/runtime/api.h"
 #include "emulator/runtime/modules.h"
 #include "emulator/runtime/runtime.h"
 
@@ -63,8 +64,6 @@ SIGHTLINE_EMULATOR_API CudaError __cudaPopCallConfiguration(CudaDim3* grid, Cuda
     return CudaError::success;
   });
 }
-
-SIGHTLINE_EMULATOR_API CudaError cudaLaunchKernel(const void*, CudaDim3, CudaDim3, void**, size_t, Stream*);
 
 // A cudaKernel_t is the address of the host function.
 SIGHTLINE_EMULATOR_API CudaError __cudaGetKernel(const void** kernel, const void* host_function) {

@@ -1,7 +1,10 @@
 // Streams and events of the CUDA runtime.
+#include "emulator/runtime/api.h"
 #include "emulator/runtime/runtime.h"
 
 using namespace sightline::emulator;
+
+namespace sightline::emulator {
 
 SIGHTLINE_EMULATOR_API CudaError cudaStreamCreateWithPriority(Stream** stream, unsigned flags, int) {
   return on_device([&](Device& device) {
@@ -94,3 +97,5 @@ SIGHTLINE_EMULATOR_API CudaError cudaEventElapsedTime(float* milliseconds, Event
     *milliseconds = std::chrono::duration<float, std::milli>(second.token->time - first.token->time).count();
   });
 }
+
+}  // namespace sightline::emulator
