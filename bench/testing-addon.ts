@@ -3,13 +3,17 @@ import { createRequire } from "node:module";
 import type { CpuPath, Precision } from "../src/native/types.js";
 import { packagePath } from "../src/train/package-path.js";
 
-/** What one argument of an op can be: elements for a pointer, a list for a pointer to pointers, or a scalar. */
+/**
+ * What one argument of an op can be: elements for a pointer, a list for a pointer to pointers, or a scalar. Numbers that an op
+ * takes in either form are fp32 in a Float32Array and the bits of bfloat16 in a Uint16Array.
+ */
 export type OpArgument =
   | Float32Array
   | Float64Array
   | Int32Array
   | Uint32Array
-  | Float32Array[]
+  | Uint16Array
+  | (Float32Array | Uint16Array)[]
   | number
   | string
   | boolean

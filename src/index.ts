@@ -52,6 +52,7 @@ export {
 export { CheckpointError } from "./models/checkpoint.js";
 
 // The native engine
+export { probeCuda } from "./native/cuda.js";
 export { Engine } from "./native/engine.js";
 export { SightlineError } from "./native/errors.js";
 export { measurePeaks } from "./native/peaks.js";

@@ -4,6 +4,7 @@
 #include "addon/engine_object.h"
 #include "addon/failure.h"
 #include "addon/promise_worker.h"
+#include "engine/cuda_library.h"
 #include "ops/measure_peaks.h"
 
 namespace sightline {
@@ -53,9 +54,40 @@ Napi::Value measure_peaks(const Napi::CallbackInfo& info) {
   });
 }
 
+/** E.g. "12.8" for 12080, "8.0" for a compute capability of 80. */
+Napi::String dotted(Napi::Env env, int major, int minor) { return Napi::String::New(env, concat(major, '.', minor)); }
+
+/** probeCuda(): CudaFindings */
+Napi::Value probe_cuda(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guard(env, [&]() -> Napi::Value {
+    const CudaLibrary& library = cuda_library();
+    const cuda::Findings findings = library.interface.probe();
+    const auto version = [env](int number) { return dotted(env, number / 1000, number % 1000 / 10); };
+    Napi::Array gpus = Napi::Array::New(env);
+    for (const cuda::Gpu& gpu : findings.gpus) {
+      Napi::Object object = Napi::Object::New(env);
+      object.Set("name", gpu.name);
+      object.Set("computeCapability", dotted(env, gpu.compute_capability / 10, gpu.compute_capability % 10));
+      object.Set("memoryBytes", static_cast<double>(gpu.memory_bytes));
+      gpus.Set(gpus.Length(), object);
+    }
+    Napi::Array problems = Napi::Array::New(env);
+    for (const std::string& problem : findings.problems) problems.Set(problems.Length(), problem);
+    Napi::Object object = Napi::Object::New(env);
+    object.Set("file", library.file);
+    object.Set("driverVersion", findings.driver_version == 0 ? env.Null() : Napi::Value(version(findings.driver_version)));
+    object.Set("runtimeVersion", version(findings.runtime_version));
+    object.Set("gpus", gpus);
+    object.Set("problems", problems);
+    return object;
+  });
+}
+
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(new EnvironmentData{Napi::Persistent(EngineObject::define(env))});
   exports.Set("createEngine", Napi::Function::New(env, create_engine));
+  exports.Set("probeCuda", Napi::Function::New(env, probe_cuda));
   exports.Set("measurePeaks", Napi::Function::New(env, measure_peaks));
   return exports;
 }

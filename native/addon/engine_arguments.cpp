@@ -103,6 +103,7 @@ ParameterGroup to_parameter_group(const Argument& group) {
 EngineOptions to_engine_options(const Argument& options) {
   EngineOptions result;
   result.model = to_model_spec(options.field("model"));
+  if (const Argument device = options.field("device"); device.present()) result.device = DeviceChoice::parse(device.string());
   result.threads = static_cast<int>(options.field("threads").size());
   if (const Argument cpu = options.field("cpu"); cpu.present()) result.cpu = cpu.string();
   if (const Argument precision = options.field("precision"); precision.present()) {

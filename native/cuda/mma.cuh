@@ -6,7 +6,7 @@
 
 #include <cstdint>
 
-#include "core/elements.h"
+#include "cuda/elements.cuh"
 
 namespace sightline::cuda {
 
@@ -109,13 +109,6 @@ template <int Width>
 __device__ inline void load_left(LeftFragment& left, Tile<Width> tile, int k) {
   const int lane = threadIdx.x % 32;
   load_matrices(left, tile.at(lane % 16, 2 * k + lane / 16));
-}
-
-/** lo in the lower half; both rounded to nearest, ties to even. */
-__device__ inline uint32_t pack_bf16(float lo, float hi) {
-  uint32_t packed;
-  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(packed) : "f"(hi), "f"(lo));
-  return packed;
 }
 
 /** 16 x 16 of sums, rounded, as the left operand of another product. */

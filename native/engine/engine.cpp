@@ -3,7 +3,6 @@
 #include <cmath>
 
 #include "engine/checkpoint.h"
-#include "ops/cpu_device.h"
 
 namespace sightline {
 namespace {
@@ -73,8 +72,7 @@ void validate(const std::vector<Sequence>& sequences, const ForwardOptions& opti
 
 Engine::Engine(EngineOptions options) : options_(std::move(options)) {
   validate(options_);
-  device_ = std::make_unique<CpuDevice>(select_isa(options_.cpu), options_.threads, options_.memory_limit_bytes,
-                                        options_.precision);
+  device_ = create_device(options_.device, options_.cpu, options_.threads, options_.precision, options_.memory_limit_bytes);
   vlm_ = std::make_unique<Vlm>(*device_, options_.model, options_.parameters);
   image_features_ = std::make_unique<ImageFeatures>(*device_, *vlm_);
   generator_ = std::make_unique<Generator>(*device_, *vlm_, *image_features_, options_.max_batch, options_.token_bytes);

@@ -11,6 +11,7 @@
 #include <variant>
 #include <vector>
 
+#include "engine/device_choice.h"
 #include "engine/generator.h"
 #include "engine/learner.h"
 
@@ -18,9 +19,10 @@ namespace sightline {
 
 struct EngineOptions {
   ModelSpec model;
-  /** >= 1 */
+  DeviceChoice device;
+  /** Of the CPU; >= 1. */
   int threads = 1;
-  /** Empty: see select_isa. */
+  /** Empty: see select_isa. Must be empty where the device is a GPU. */
   std::string cpu;
   Precision precision = Precision::fp32;
   ParameterSet::Options parameters{};

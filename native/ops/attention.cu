@@ -135,16 +135,48 @@ __global__ void __launch_bounds__(tile_threads)
              own, sums, 1.0f);
 }
 
+/**
+ * A warp per query; see attend_row for the order of sums. Grid: (H, groups of 4 queries of a segment). Keys come from the L1
+ * cache for all but the first of a block's rows. Registers (sm_80): at most REGROW; no shared memory.
+ */
+template <class T, int Columns>
+__global__ void __launch_bounds__(row_kernel_threads)
+    attention_row_kernel(const T* __restrict__ qkv, T* __restrict__ out, float* __restrict__ log_sum_exp, const PackedAttention a) {
+  const SegmentTile place = find_tile(a, TiledRows::queries, rows_per_block, static_cast<int>(blockIdx.y));
+  const Segment segment = segment_at(a, place.segment);
+  const int t = segment.first_query + place.index * rows_per_block + static_cast<int>(threadIdx.x) / 32;
+  if (t >= segment.length) return;
+  const int head = static_cast<int>(blockIdx.x);
+  const int64_t row_stride = a.row_stride(), row = segment.first + t;
+  const T* key = qkv + (a.heads + head / a.group()) * a.head_size;
+  const auto key_value = [&](int position) {
+    const T* at = key + segment.key_row(position) * row_stride;
+    return KeyValue<T>{at, at + a.kv_heads * a.head_size};
+  };
+  const auto result = attend_row<Columns>(qkv + row * row_stride + head * a.head_size, segment.visible(t, a.causal), key_value,
+                                          a.head_size, a.scale);
+  result.sums.store(out + (row * a.heads + head) * a.head_size, a.head_size, 1.0f / result.total);
+  if (threadIdx.x % 32 == 0) log_sum_exp[row * a.heads + head] = result.log_sum_exp;
+}
+
 }  // namespace
 
 void attention(CudaContext& context, const AttentionArgs& args) {
+  require(args.qkv.type == args.out.type, "attention: out must be stored as qkv is");
   const PackedAttention a = packed_attention(args);
-  if (!fits_tiles(args.head_size, args.qkv, args.out)) return attention_by_rows(context, args);
-  const dim3 grid(static_cast<unsigned>(args.heads), count_tiles(args, TiledRows::queries, tile_rows));
-  with_tile_width(args.head_size, [&]<int Width>() {
-    context.launch(attention_tile_kernel<Width>, grid, dim3(tile_threads), tile_bytes<Width>, args.qkv.as<bf16>(),
-                   args.out.as<bf16>(), args.log_sum_exp, a);
-  });
+  const bool tiles = fits_tiles(args.head_size, args.qkv, args.out);
+  const dim3 grid(static_cast<unsigned>(args.heads), count_tiles(args, TiledRows::queries, tiles ? tile_rows : rows_per_block));
+  if (tiles)
+    with_tile_width(args.head_size, [&]<int Width>() {
+      context.launch(attention_tile_kernel<Width>, grid, dim3(tile_threads), tile_bytes<Width>, args.qkv.as<bf16>(),
+                     args.out.as<bf16>(), args.log_sum_exp, a);
+    });
+  else
+    with_row_kernel(args.qkv.type, args.head_size, [&](auto stored, auto columns) {
+      using T = typename decltype(stored)::type;
+      context.launch(attention_row_kernel<T, columns.value>, grid, dim3(row_kernel_threads), 0, args.qkv.as<T>(), args.out.as<T>(),
+                     args.log_sum_exp, a);
+    });
 }
 
 }  // namespace sightline::cuda

@@ -1,6 +1,6 @@
 /** `sightline eval`: a checkpoint on the held-out panel. */
 import { type Command, Option } from "commander";
-import type { Precision } from "../native/types.js";
+import type { DeviceName, Precision } from "../native/types.js";
 import { evaluateGreedy, evaluateReferences, evaluateSampled } from "../train/panels.js";
 import { findTask, taskNames } from "../train/tasks.js";
 import type { CliContext } from "./context.js";
@@ -13,6 +13,7 @@ interface EvalFlags {
   readonly seed: number;
   readonly temperature: number;
   readonly maxNewTokens: number;
+  readonly device: DeviceName;
   readonly threads?: number;
   readonly precision: Precision;
   readonly json?: true;
@@ -35,9 +36,10 @@ export function addEvalCommand(
     .option("--seed <n>", "fixes the panel", integer(0, 0xffffffff), 1)
     .option("--temperature <t>", "of the sampled episodes", positive, 0.5)
     .option("--max-new-tokens <n>", "longest response", integer(1), 96)
+    .option("--device <name>", "where the model computes: cpu, cuda, cuda:1, ...", "cpu")
     .option(
       "--threads <n>",
-      "threads of the engine; results do not depend on it (default: all cores)",
+      "threads of the engine on the CPU; results do not depend on it (default: all cores)",
       integer(1),
     )
     .addOption(
@@ -56,11 +58,12 @@ async function evaluateCheckpoint(
   flags: EvalFlags,
   { stdout, loadPolicy }: CliContext,
 ): Promise<number> {
-  const { episodes, seed, temperature, maxNewTokens, threads, precision, json } = flags;
+  const { episodes, seed, temperature, maxNewTokens, device, threads, precision, json } = flags;
   const task = findTask(flags.task);
   const policy = await loadPolicy({
     model: { checkpoint, weights: "trained", frozen: ["vision", "projector", "decoder"] },
     seed,
+    device,
     precision,
     threads,
   });
@@ -74,7 +77,7 @@ async function evaluateCheckpoint(
     const { random, optimal } = await evaluateReferences(panel);
     const scores = { sampled, greedy, random, optimal };
     if (json) {
-      const result = { checkpoint, task: task.name, seed, temperature, maxNewTokens, precision, ...scores };
+      const result = { checkpoint, task: task.name, seed, temperature, maxNewTokens, device, precision, ...scores };
       stdout.write(`${JSON.stringify(result, undefined, 2)}\n`);
     } else {
       stdout.write(`${episodes} episodes of ${task.name}, panel ${seed}\n${formatScores(scores)}\n`);

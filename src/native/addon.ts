@@ -4,6 +4,7 @@ import path from "node:path";
 import { SightlineError } from "./errors.js";
 import type {
   Completion,
+  CudaFindings,
   EngineOptions,
   ForwardOptions,
   ForwardResult,
@@ -51,6 +52,8 @@ export interface NativeEngine {
 export interface NativeModule {
   createEngine(options: EngineOptions & { threads: number }): Promise<NativeEngine>;
   measurePeaks(options: PeakOptions & { threads: number }): Promise<Peaks>;
+  /** Throws UNSUPPORTED where the library of the CUDA backend cannot be opened. */
+  probeCuda(): CudaFindings;
 }
 
 /** The native module and the file that it came from. */

@@ -41,8 +41,8 @@ export class Engine {
   /**
    * Builds a model with initial weights that depend on the spec and the seed alone.
    *
-   * @throws SightlineError INVALID_ARGUMENT, OUT_OF_MEMORY; UNSUPPORTED where the CPU lacks the path asked for
-   *   or the native module cannot be loaded
+   * @throws SightlineError INVALID_ARGUMENT, OUT_OF_MEMORY; UNSUPPORTED where the CPU lacks the path asked for,
+   *   the GPU or something that it needs is missing, or the native module cannot be loaded
    */
   static async create(options: EngineOptions): Promise<Engine> {
     const { module } = loadAddon();

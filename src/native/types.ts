@@ -78,11 +78,23 @@ export interface LoraSpec {
   alpha: number;
 }
 
+/**
+ * Where a model lives and computes: this machine's CPU, its first NVIDIA GPU, or another one by its number from 0. GPUs need
+ * compute capability 8.0 (A100) or higher and the library of the CUDA backend; `sightline doctor` shows what is missing.
+ */
+export type DeviceName = "cpu" | "cuda" | `cuda:${number}`;
+
 export interface EngineOptions {
   model: ModelSpec;
-  /** Number of threads, >= 1; results do not depend on it. Default: the number of cores. */
+  /**
+   * Default cpu. On a GPU a result is the same bits whenever the same calls are made, but products of other sizes may be
+   * summed in another order: what `generate` reports then differs from `forward` by rounding, and so may what a request gets
+   * when others run beside it.
+   */
+  device?: DeviceName;
+  /** Number of threads of the CPU, >= 1; results do not depend on it. Default: the number of cores. Unused on a GPU. */
   threads?: number;
-  /** Instruction-set path; default: `SIGHTLINE_CPU` if set, else the best that this CPU has. */
+  /** Instruction-set path of the CPU; default: `SIGHTLINE_CPU` if set, else the best that this CPU has. Refused for a GPU. */
   cpu?: CpuPath;
   /** Default fp32. Weights are kept, trained and saved as fp32 either way. */
   precision?: Precision;
@@ -237,6 +249,27 @@ export type MemoryUse = Record<MemoryPurpose, { currentBytes: number; peakBytes:
 
 /** The part of `EngineOptions` that the speed of arithmetic depends on. */
 export type PeakOptions = Pick<EngineOptions, "threads" | "cpu">;
+
+/** A GPU that the CUDA driver lists. */
+export interface Gpu {
+  readonly name: string;
+  /** E.g. "8.0". */
+  readonly computeCapability: string;
+  readonly memoryBytes: number;
+}
+
+/** What the CUDA backend finds on this machine. */
+export interface CudaFindings {
+  /** The backend's library. */
+  readonly file: string;
+  /** The CUDA version that the driver supports, e.g. "12.8"; null without a driver. */
+  readonly driverVersion: string | null;
+  /** The CUDA version that the library was built with. */
+  readonly runtimeVersion: string;
+  readonly gpus: readonly Gpu[];
+  /** What is missing, each with the way out; empty where every GPU can be used. */
+  readonly problems: readonly string[];
+}
 
 /** The most that a number of threads of this machine do on one instruction-set path, as measured. */
 export interface Peaks {

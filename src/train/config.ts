@@ -42,9 +42,14 @@ const common = {
   task: z.string().min(1).describe("Name of the environment."),
   model,
   seed: seed.default(1).describe("Fixes everything random in training."),
+  device: z
+    .templateLiteral([z.literal("cuda:"), z.int().min(0)])
+    .or(z.enum(["cpu", "cuda"]))
+    .default("cpu")
+    .describe("Where the model computes: cpu, cuda (the first GPU), or cuda:1 and so on."),
   threads: count
     .optional()
-    .describe("Threads of the engine; results do not depend on it. Default: all cores."),
+    .describe("Threads of the engine on the CPU; results do not depend on it. Default: all cores."),
   precision: z
     .enum(["fp32", "bf16"])
     .default("fp32")

@@ -2,6 +2,7 @@
 import { availableParallelism, freemem } from "node:os";
 import { readCheckpoint } from "../models/checkpoint.js";
 import { loadAddon } from "../native/addon.js";
+import { probeCuda } from "../native/cuda.js";
 import { Engine } from "../native/engine.js";
 import { SightlineError } from "../native/errors.js";
 import type { CpuPath } from "../native/types.js";
@@ -37,7 +38,10 @@ export async function diagnose(): Promise<Finding[]> {
     nativeModule,
     // Without the module there is nothing to ask.
     ...(nativeModule.remedy === undefined
-      ? [await attempt("instructions", describeCpuPaths, "build the native module on this machine")]
+      ? [
+          await attempt("instructions", describeCpuPaths, "build the native module on this machine"),
+          cudaFinding(),
+        ]
       : []),
     await attempt(
       `model ${MODEL}`,
@@ -84,6 +88,26 @@ async function describeCpuPaths(): Promise<string> {
   }
   const chosen = process.env.SIGHTLINE_CPU ?? paths[0];
   return `${chosen}, of ${paths.join(", ")}`;
+}
+
+/** GPUs are a choice: without the backend's library nothing is wrong; with it, whatever keeps it from working is. */
+function cudaFinding(): Finding {
+  try {
+    const { driverVersion, runtimeVersion, gpus, problems } = probeCuda();
+    const versions = `CUDA ${runtimeVersion}, driver for ${driverVersion ?? "none"}`;
+    const listed = gpus.map(
+      ({ name, computeCapability, memoryBytes }, index) =>
+        `cuda:${index} ${name} (compute capability ${computeCapability}, ${(memoryBytes / 2 ** 30).toFixed(0)} GiB)`,
+    );
+    return {
+      name: "cuda",
+      value: [...(listed.length > 0 ? listed : ["no GPU"]), versions].join("; "),
+      ...(problems.length > 0 && { remedy: problems.join("\n  -> ") }),
+    };
+  } catch (error) {
+    if (!(error instanceof SightlineError && error.code === "UNSUPPORTED")) throw error;
+    return { name: "cuda", value: `not usable: ${error.message}` };
+  }
 }
 
 async function attempt(name: string, describe: () => Promise<string>, remedy: string): Promise<Finding> {

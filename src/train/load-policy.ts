@@ -23,7 +23,7 @@ export async function checkModel({ checkpoint, weights }: ModelFiles): Promise<v
 }
 
 /** What of a run's configuration makes its policy. */
-export type PolicyConfig = Pick<RunConfig, "model" | "seed" | "precision" | "threads">;
+export type PolicyConfig = Pick<RunConfig, "model" | "seed" | "device" | "precision" | "threads">;
 
 /**
  * The policy that a run starts with.
@@ -31,9 +31,9 @@ export type PolicyConfig = Pick<RunConfig, "model" | "seed" | "precision" | "thr
  * @throws CheckpointError where the model's folder lacks something
  */
 export function loadPolicy(config: PolicyConfig): Promise<VlmPolicy> {
-  const { model, seed, precision, threads } = config;
+  const { model, seed, device, precision, threads } = config;
   const folder = modelFolder(model.checkpoint);
   const trainable = Object.fromEntries(model.frozen.map((component) => [component, "frozen"] as const));
-  const options = { seed, precision, trainable, ...(threads !== undefined && { threads }) };
+  const options = { seed, device, precision, trainable, ...(threads !== undefined && { threads }) };
   return model.weights === "fresh" ? VlmPolicy.initialize(folder, options) : VlmPolicy.load(folder, options);
 }

@@ -2,6 +2,7 @@
 import { measurePeaks } from "../native/peaks.js";
 import type { Peaks, Profile } from "../native/types.js";
 import type { RunConfig } from "./config.js";
+import { ConfigError, describeReceived } from "./config-error.js";
 import { loadPolicy } from "./load-policy.js";
 import { findTask } from "./tasks.js";
 import { trainingUpdates } from "./train.js";
@@ -21,6 +22,15 @@ export interface ProfiledRun {
  * @throws CheckpointError, ConfigError, and what the algorithm throws
  */
 export async function profileRun(config: RunConfig, updates: number): Promise<ProfiledRun> {
+  if (config.device !== "cpu") {
+    throw new ConfigError("profile", [
+      {
+        path: "device",
+        expected: "cpu, since the ops are held against what the CPU can do",
+        received: describeReceived(config.device),
+      },
+    ]);
+  }
   const policy = await loadPolicy(config);
   try {
     const training = trainingUpdates({

@@ -34,7 +34,7 @@ const nativeLayers: Record<string, string[]> = {
   autograd: ["core", "ops"],
   nn: ["core", "ops", "autograd"],
   models: ["core", "ops", "autograd", "nn"],
-  engine: ["core", "ops", "autograd", "nn", "models", "io"],
+  engine: ["core", "ops", "autograd", "nn", "models", "io", "cuda"],
   cuda: ["core", "ops"],
   emulator: ["core", "cuda"],
   addon: ["core", "ops", "io", "engine", "models", "nn", "cuda", "emulator"],

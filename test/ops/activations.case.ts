@@ -37,6 +37,7 @@ const geluCases = counts.flatMap((count) => [
     args: (random) => ({ x: normals(random, count, 1.5), y: unwritten(count), count }),
     reference: gelu,
     outputs: { y: "forward" },
+    stored: ["x", "y"],
     equivalents: (args) => [
       { title: "in place", args: { ...args, y: args.x } },
       {
@@ -57,6 +58,7 @@ const geluCases = counts.flatMap((count) => [
     }),
     reference: geluBackward,
     outputs: { dx: "gradient" },
+    stored: ["dy", "x", "dx"],
     equivalents: (args) => [{ title: "in place", args: { ...args, dx: args.dy } }],
     derivative: derivativeOf<Backward, Inputs>({
       inputs: ({ x }) => ({ x, count }),
@@ -87,6 +89,7 @@ const reluCases = counts.flatMap((count) => [
     args: (random) => ({ x: normals(random, count), y: unwritten(count), count }),
     reference: relu,
     outputs: { y: "exact" },
+    stored: ["x", "y"],
     equivalents: (args) => [{ title: "in place", args: { ...args, y: args.x } }],
   }),
   conformance<ReluBackward & Inputs>({
@@ -105,6 +108,7 @@ const reluCases = counts.flatMap((count) => [
     bind: ({ x, ...args }) => args,
     reference: ({ dy, y }) => ({ dx: Float64Array.from(dy, (v, i) => (y[i]! > 0 ? v : 0)) }),
     outputs: { dx: "exact" },
+    stored: ["dy", "y", "dx"],
     equivalents: (args) => [{ title: "in place", args: { ...args, dx: args.dy } }],
     derivative: derivativeOf<ReluBackward & Inputs, Inputs>({
       inputs: ({ x }) => ({ x, count }),
@@ -166,6 +170,7 @@ const swigluCases = swigluShapes.flatMap(([rows, width]) => [
     }),
     reference: swiglu,
     outputs: { y: "forward" },
+    stored: ["gate_up", "y"],
     equivalents: (args) =>
       [0, rows - 1].map((row) => ({
         title: `row ${row} alone`,
@@ -185,6 +190,7 @@ const swigluCases = swigluShapes.flatMap(([rows, width]) => [
     }),
     reference: swigluBackward,
     outputs: { dgate_up: "gradient" },
+    stored: ["dy", "gate_up", "dgate_up"],
     equivalents: (args) => [{ title: "in place", args: { ...args, dgate_up: args.gate_up } }],
     derivative: derivativeOf<SwigluBackward, SwigluInputs>({
       inputs: ({ gate_up }) => ({ gate_up, rows, width }),

@@ -106,6 +106,7 @@ const decodeCases = shapes.map(({ heads, kvHeads, headSize, lengths }) => {
     },
     reference: attend,
     outputs: { out: "forward" },
+    stored: ["qkv", "history", "pages", "out"],
     equivalents: (args) =>
       lengths.map((length, row) => ({
         title: `row ${row} alone`,
@@ -176,6 +177,7 @@ const writeCases = writeShapes.map(({ rows, heads, kvHeads, headSize }) =>
       return { storage };
     },
     outputs: { storage: "exact" },
+    stored: ["qkv", "storage"],
   }),
 );
 

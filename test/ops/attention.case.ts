@@ -282,6 +282,7 @@ export const attentionCases: Conformance[] = shapes.flatMap((shape) => [
     },
     reference: attend,
     outputs: { out: "forward", log_sum_exp: "forward" },
+    stored: ["qkv", "out"],
     equivalents: segmentsAlone,
   }),
   conformance<Backward>({
@@ -302,6 +303,7 @@ export const attentionCases: Conformance[] = shapes.flatMap((shape) => [
     },
     reference: attendBackward,
     outputs: { dqkv: "gradient" },
+    stored: ["dout", "qkv", "out", "dqkv"],
     // Differences take a hundred forward passes, so they are left out where one is slow.
     ...(rowCount(shape) * shape.heads * shape.headSize < 10_000 && {
       derivative: derivativeOf<Backward, Inputs>({

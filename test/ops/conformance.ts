@@ -1,6 +1,37 @@
 import { expect } from "vitest";
 import { deriveKey, Random } from "../../src/random.js";
 import type { Backend, OpArgument, OpArguments } from "./native-ops.js";
+import { largestRounding, roundStored, runStored, type Storage, toBfloat16 } from "./storage.js";
+
+/** Ops that do not read and write bfloat16 yet, whatever of their cases' arguments may be stored so. */
+const notYetStored: ReadonlySet<string> = new Set([
+  "attention",
+  "attention_backward",
+  "attention_decode",
+  "kv_write",
+  "linear_log_prob",
+  "linear_log_prob_backward",
+  "matmul",
+  "pack_matrix",
+  "patch_embed",
+  "rope",
+  "add",
+  "embed",
+  "embed_backward",
+  "gather_rows",
+  "gelu",
+  "gelu_backward",
+  "layer_norm",
+  "layer_norm_backward",
+  "relu",
+  "relu_backward",
+  "rms_norm",
+  "rms_norm_backward",
+  "scatter_add_rows",
+  "sum_rows",
+  "swiglu",
+  "swiglu_backward",
+]);
 
 /** Rounds the result of one step of arithmetic: not at all for the truth, to fp32 for the baseline. */
 export type Rounding = (x: number) => number;
@@ -10,9 +41,10 @@ export type Outputs = Record<string, ArrayLike<number>>;
 
 /**
  * The plain statement of what an op computes. It leaves `args` alone, returns every output, and passes the result of
- * each addition, product, quotient and function through `round`; sums run in order of index.
+ * each addition, product, quotient and function through `round`; sums run in order of index. An addition to an argument that
+ * the case lists as `stored`, where the op adds to it in memory more than once, it passes through `store` instead.
  */
-export type Reference<A> = (args: A, round: Rounding) => Outputs;
+export type Reference<A> = (args: A, round: Rounding, store: Rounding) => Outputs;
 
 /**
  * How an output is judged: "forward" values may err twice, "gradient" values three times what the baseline errs, "exact"
@@ -45,6 +77,8 @@ export interface Derivative<A> {
   gradients: Record<string, string>;
 }
 
+const exactly: Rounding = (x) => x;
+
 /** @param parts.inputs the forward pass's arguments that `forward` reads, sharing arrays with those of the case */
 export function derivativeOf<A extends OpArguments, F extends OpArguments>(parts: {
   inputs(args: A): F;
@@ -56,7 +90,7 @@ export function derivativeOf<A extends OpArguments, F extends OpArguments>(parts
   return {
     start: (args) => {
       const inputs = parts.inputs(args);
-      return { inputs, run: () => parts.forward(inputs, (x) => x) };
+      return { inputs, run: () => parts.forward(inputs, exactly, exactly) };
     },
     cotangents,
     gradients,
@@ -69,11 +103,16 @@ export interface OpCase<A extends OpArguments> {
   op: string;
   /** The shape and what is special about it; completes "<op> with ...". */
   title: string;
-  args(random: Random, backend: Backend): A;
+  args(random: Random, backend: Backend, storage: Storage): A;
   /** Arguments of the native op, where they are not A; arrays that the op writes are those of A. Default: A. */
   bind?(args: A, backend: Backend): OpArguments;
   reference: Reference<A>;
   outputs: Record<string, Judgement>;
+  /**
+   * The arguments, of A or of the native op, that may be stored as bfloat16: the case then runs with all of them so, too.
+   * Default: none may.
+   */
+  stored?: readonly string[];
   equivalents?(args: A): Equivalent<A>[];
   derivative?: Derivative<A>;
 }
@@ -82,12 +121,17 @@ export interface OpCase<A extends OpArguments> {
 export interface Conformance {
   op: string;
   title: string;
-  /** The op errs no more than rounding every step of the reference to fp32 would let it. */
-  checkAccuracy(backend: Backend): void;
+  /** How its arguments can be stored. */
+  storages: readonly Storage[];
+  /**
+   * The op errs no more than rounding every step of the reference to fp32 would let it, and results that are stored as
+   * bfloat16 one rounding to that more.
+   */
+  checkAccuracy(backend: Backend, storage: Storage): void;
   /** Any number of threads and any number of calls give the same bits. */
-  checkRepeatability(backend: Backend): void;
+  checkRepeatability(backend: Backend, storage: Storage): void;
   /** Equivalent calls give the same bits; absent if the case has none. */
-  checkEquivalents: ((backend: Backend) => void) | undefined;
+  checkEquivalents: ((backend: Backend, storage: Storage) => void) | undefined;
   /** The reference is the derivative of its forward pass; absent if the case is no gradient. */
   checkDerivative: (() => void) | undefined;
 }
@@ -99,46 +143,56 @@ export interface Conformance {
 const allowedFactor = { forward: 2, gradient: 3 };
 
 export function conformance<A extends OpArguments>(c: OpCase<A>): Conformance {
-  const newArgs = (backend: Backend) => c.args(seededBy(`${c.op} ${c.title}`), backend);
-  const run = (backend: Backend, args: A, threads = 1) => {
-    backend.run(c.op, c.bind ? c.bind(args, backend) : args, threads);
+  const { stored = [], equivalents, derivative } = c;
+  const newArgs = (backend: Backend, storage: Storage) => {
+    const args = c.args(seededBy(`${c.op} ${c.title}`), backend, storage);
+    if (storage === "bf16") roundStored(stored, args);
     return args;
   };
-  const { equivalents, derivative } = c;
+  const run = (backend: Backend, storage: Storage, args: A, threads = 1) => {
+    const bound = c.bind ? c.bind(args, backend) : args;
+    if (storage === "fp32") backend.run(c.op, bound, threads);
+    else runStored(stored, args, bound, (halved) => backend.run(c.op, halved, threads));
+    return args;
+  };
   return {
     op: c.op,
     title: c.title,
-    checkAccuracy(backend) {
-      const args = newArgs(backend);
-      const truth = c.reference(args, (x) => x);
-      const baseline = c.reference(args, Math.fround);
-      run(backend, args);
+    storages: stored.length > 0 && !notYetStored.has(c.op) ? ["fp32", "bf16"] : ["fp32"],
+    checkAccuracy(backend, storage) {
+      const args = newArgs(backend, storage);
+      const truth = c.reference(args, exactly, exactly);
+      const baseline = c.reference(args, Math.fround, storage === "bf16" ? toBfloat16 : Math.fround);
+      run(backend, storage, args);
       for (const [name, judgement] of Object.entries(c.outputs)) {
         const actual = numbers(args[name]);
-        if (judgement === "exact") expectSame(name, actual, truth[name]!);
-        else {
-          const { error, at } = largestError(actual, truth[name]!);
+        const halved = storage === "bf16" && stored.includes(name);
+        if (judgement === "exact") {
+          expectSame(name, actual, halved ? Float64Array.from(truth[name]!, toBfloat16) : truth[name]!);
+        } else {
           const rounding = largestError(baseline[name]!, truth[name]!).error;
           const slack = 2 ** -23 * largestMagnitude(truth[name]!);
           const allowed = allowedFactor[judgement] * rounding + slack;
+          const storing = (x: number) => (halved ? largestRounding(Math.abs(x) + allowed) : 0);
+          const { error, at } = largestError(actual, truth[name]!, storing);
           const message = `error of ${name}[${at}], where rounding errs ${rounding}`;
           expect(error, message).toBeLessThanOrEqual(allowed);
         }
       }
     },
-    checkRepeatability(backend) {
-      const first = run(backend, newArgs(backend));
+    checkRepeatability(backend, storage) {
+      const first = run(backend, storage, newArgs(backend, storage));
       for (const threads of [1, 3, 3]) {
-        const again = run(backend, newArgs(backend), threads);
+        const again = run(backend, storage, newArgs(backend, storage), threads);
         for (const name of Object.keys(c.outputs))
           expectSame(name, numbers(again[name]), numbers(first[name]));
       }
     },
     checkEquivalents: equivalents
-      ? (backend) => {
-          const whole = run(backend, newArgs(backend));
-          for (const { title, args, regions } of equivalents(newArgs(backend))) {
-            run(backend, args);
+      ? (backend, storage) => {
+          const whole = run(backend, storage, newArgs(backend, storage));
+          for (const { title, args, regions } of equivalents(newArgs(backend, storage))) {
+            run(backend, storage, args);
             for (const name of Object.keys(c.outputs)) {
               if (regions && !regions[name]) continue;
               expectSame(`${title}: ${name}`, numbers(args[name]), numbers(whole[name]), regions?.[name]);
@@ -147,7 +201,7 @@ export function conformance<A extends OpArguments>(c: OpCase<A>): Conformance {
         }
       : undefined,
     checkDerivative: derivative
-      ? () => checkDerivative(widened(newArgs(unpacked)), c.reference, derivative, seededBy(c.title))
+      ? () => checkDerivative(widened(newArgs(unpacked, "fp32")), c.reference, derivative, seededBy(c.title))
       : undefined,
   };
 }
@@ -188,7 +242,7 @@ function checkDerivative<A extends OpArguments>(
     if (args[name] && !read.has(name)) written[name] = Float64Array.from(values);
   for (const name of Object.keys(derivative.gradients))
     if (!read.has(name)) written[name] = new Float64Array(numbers(args[name]).length);
-  const gradients = reference({ ...args, ...written }, (x) => x);
+  const gradients = reference({ ...args, ...written }, exactly, exactly);
 
   for (const [output, inputName] of Object.entries(derivative.gradients)) {
     const input = numbers(inputs[inputName]);
@@ -226,19 +280,23 @@ function widened<A extends OpArguments>(args: A): A {
   return Object.fromEntries(wide) as A;
 }
 
-type NumberArray = Float32Array | Float64Array | Int32Array | Uint32Array;
+type NumberArray = Float32Array | Float64Array | Int32Array | Uint32Array | Uint16Array;
 
 function numbers(value: OpArgument | undefined): NumberArray {
   if (ArrayBuffer.isView(value)) return value;
   throw new TypeError(`expected an argument that is a typed array, received ${value}`);
 }
 
-/** The largest |actual - truth|; infinite where one of the two is not a number. */
-function largestError(actual: ArrayLike<number>, truth: ArrayLike<number>): { error: number; at: number } {
+/** The largest |actual - truth| - forgiven(truth); infinite where one of the two is not a number. */
+function largestError(
+  actual: ArrayLike<number>,
+  truth: ArrayLike<number>,
+  forgiven: (truth: number) => number = () => 0,
+): { error: number; at: number } {
   let worst = { error: 0, at: 0 };
   expect(actual.length, "length").toBe(truth.length);
   for (let i = 0; i < truth.length; i++) {
-    const error = Math.abs(actual[i]! - truth[i]!);
+    const error = Math.abs(actual[i]! - truth[i]!) - forgiven(truth[i]!);
     if (!(error <= worst.error))
       worst = { error: Number.isNaN(error) ? Number.POSITIVE_INFINITY : error, at: i };
   }

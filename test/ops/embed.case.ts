@@ -36,7 +36,7 @@ function embed({ table, features, ids, rows, columns, scale }: Inputs, round: Ro
   return { y };
 }
 
-function embedBackward(args: Backward, round: Rounding) {
+function embedBackward(args: Backward, round: Rounding, store: Rounding) {
   const { dy, ids, rows, columns, scale } = args;
   const dtable = Float64Array.from(args.dtable ?? []);
   const dfeatures = Float64Array.from(args.dfeatures ?? []);
@@ -44,11 +44,13 @@ function embedBackward(args: Backward, round: Rounding) {
     for (let c = 0; c < columns; c++) {
       const id = ids[n]!;
       const gradient = dy[n * columns + c]!;
-      const [sums, at, value] =
-        id >= 0
-          ? [args.dtable && dtable, id * columns + c, round(scale * gradient)]
-          : [args.dfeatures && dfeatures, (-1 - id) * columns + c, gradient];
-      if (sums) sums[at] = round(sums[at]! + value);
+      if (id >= 0) {
+        const at = id * columns + c;
+        if (args.dtable) dtable[at] = round(dtable[at]! + round(scale * gradient));
+      } else {
+        const at = (-1 - id) * columns + c;
+        if (args.dfeatures) dfeatures[at] = store(dfeatures[at]! + gradient);
+      }
     }
   return { dtable, dfeatures };
 }
@@ -92,6 +94,7 @@ export const embedCases: Conformance[] = [
       }),
       reference: embed,
       outputs: { y: "forward" },
+      stored: ["table", "features"],
       equivalents: (args) => [
         {
           title: "the last row alone",
@@ -115,6 +118,7 @@ export const embedCases: Conformance[] = [
     }),
     reference: embed,
     outputs: { y: "exact" },
+    stored: ["table"],
   }),
   ...shapes.map(([rows, columns]) =>
     conformance<Backward>({
@@ -123,6 +127,7 @@ export const embedCases: Conformance[] = [
       args: (random) => backwardArgs(random, rows, columns),
       reference: embedBackward,
       outputs: { dtable: "gradient", dfeatures: "gradient" },
+      stored: ["dfeatures"],
       derivative: derivativeOf<Backward, Inputs & { features: Floats }>({
         inputs: ({ ids, scale }) => ({
           table: new Float64Array(vocabulary * columns),
@@ -144,6 +149,7 @@ export const embedCases: Conformance[] = [
     args: (random) => ({ ...backwardArgs(random, 30, 7), dtable: null }),
     reference: embedBackward,
     outputs: { dfeatures: "gradient" },
+    stored: ["dfeatures"],
   }),
   conformance<Backward>({
     op: "embed_backward",

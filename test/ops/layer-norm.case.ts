@@ -114,6 +114,7 @@ export const layerNormCases: Conformance[] = [
       }),
       reference: normalise,
       outputs: { y: "forward", mean: "forward", rstd: "forward" },
+      stored: ["y"],
       equivalents: (args) =>
         [0, rows >> 1, rows - 1].map((row) => ({
           title: `row ${row} alone`,
@@ -129,6 +130,7 @@ export const layerNormCases: Conformance[] = [
       args: (random) => backwardArgs(random, rows, columns),
       reference: differentiate,
       outputs: { dx: "gradient", dweight: "gradient", dbias: "gradient" },
+      stored: ["dy"],
       derivative: derivativeOf<Backward, Inputs>({
         inputs: ({ x, weight }) => ({ x, weight, bias: new Float64Array(columns), rows, columns, epsilon }),
         forward: normalise,
@@ -143,5 +145,6 @@ export const layerNormCases: Conformance[] = [
     args: (random) => ({ ...backwardArgs(random, 5, 37), dweight: null, dbias: null }),
     reference: differentiate,
     outputs: { dx: "gradient" },
+    stored: ["dy"],
   }),
 ];

@@ -130,6 +130,7 @@ export const linearLogProbCases: Conformance[] = shapes.flatMap((shape) => {
       }),
       reference: logProbs,
       outputs: { log_probs: "forward", ...(!bare && { entropies: "forward" }) },
+      stored: ["x"],
       equivalents: (args) => [
         ...[0, rows >> 1, rows - 1].map((row) => ({
           title: `row ${row} alone`,
@@ -165,6 +166,7 @@ export const linearLogProbCases: Conformance[] = shapes.flatMap((shape) => {
       }),
       reference: logProbsBackward,
       outputs: { dx: "gradient", ...(!bare && { dweight: "gradient" }) },
+      stored: ["x", "dx"],
       // Differences take a hundred forward passes, so they are left out where one is slow.
       ...(!bare &&
         vocabulary < 1000 && {

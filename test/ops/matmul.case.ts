@@ -3,6 +3,7 @@ import type { Random } from "../../src/random.js";
 import { type Conformance, conformance, type Equivalent, type Rounding } from "./conformance.js";
 import { type Floats, normals, unwritten } from "./inputs.js";
 import type { Backend } from "./native-ops.js";
+import { bitsOf, toBfloat16 } from "./storage.js";
 
 /** Order of A and B in memory: rows one after the other, or columns (a transposed matrix). */
 type Layout = "rows" | "columns";
@@ -81,16 +82,6 @@ function packed(args: Args, backend: Backend): Args {
   const packed_b = unwritten(backend.packedSize(precision, k, n));
   backend.run("pack_matrix", { b, b_row_stride, b_column_stride, packed: packed_b, k, n, precision });
   return { ...args, packed_b };
-}
-
-/** The nearest bfloat16, ties to even, by arithmetic on the number: the last of its 8 significant bits is worth 2^(exponent - 7). */
-function toBfloat16(x: number): number {
-  if (x === 0 || !Number.isFinite(x)) return x;
-  const unit = 2 ** (Math.floor(Math.log2(Math.abs(x))) - 7);
-  const quotient = x / unit;
-  const below = Math.floor(quotient);
-  const up = quotient - below > 0.5 || (quotient - below === 0.5 && below % 2 !== 0);
-  return (up ? below + 1 : below) * unit;
 }
 
 function multiply(args: Args, round: Rounding): { c: Float64Array } {
@@ -213,6 +204,7 @@ export const matmulCases: Conformance[] = [
       },
       reference: multiply,
       outputs: { c: "forward" },
+      ...(shape.precision === "bf16" && { stored: ["a", "b", "c"] }),
       equivalents,
     });
   }),
@@ -256,17 +248,13 @@ export const matmulCases: Conformance[] = [
               const at = panel + Math.floor(row / perWord) * width + (column % width);
               const element = b[row * b_row_stride + column * b_column_stride]!;
               if (precision === "fp32") result[at] = element;
-              else bits[at]! |= bfloat16Bits(element) << (row % 2 === 0 ? 0 : 16);
+              else bits[at]! |= bitsOf(Float32Array.of(toBfloat16(element)))[0]! << (row % 2 === 0 ? 0 : 16);
             }
           return { packed: result };
         },
         outputs: { packed: "exact" },
+        ...(precision === "bf16" && { stored: ["b"] }),
       }),
     ),
   ),
 ];
-
-/** The upper half of the fp32 that equals the nearest bfloat16. */
-function bfloat16Bits(x: number): number {
-  return new Uint32Array(Float32Array.of(toBfloat16(x)).buffer)[0]! >>> 16;
-}

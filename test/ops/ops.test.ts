@@ -38,11 +38,14 @@ test("every op has a case", () => {
 describe.each(cases.map((c) => [c.op, c.title, c] as const))("%s with %s", (_op, _title, c) => {
   const { checkEquivalents, checkDerivative } = c;
   if (checkDerivative) test("has the derivative of its forward pass as its reference", checkDerivative);
-  describe.each(backends.map((backend) => [backend.name, backend] as const))("on %s", (_name, backend) => {
-    test("errs no more than rounding would", () => c.checkAccuracy(backend));
+  const ways = backends.flatMap((backend) =>
+    c.storages.map((storage) => [backend.name, storage, backend] as const),
+  );
+  describe.each(ways)("on %s, stored as %s", (_name, storage, backend) => {
+    test("errs no more than rounding would", () => c.checkAccuracy(backend, storage));
     test("gives the same bits on any number of threads and when repeated", () =>
-      c.checkRepeatability(backend));
+      c.checkRepeatability(backend, storage));
     if (checkEquivalents)
-      test("gives the same bits in every equivalent call", () => checkEquivalents(backend));
+      test("gives the same bits in every equivalent call", () => checkEquivalents(backend, storage));
   });
 });

@@ -93,6 +93,7 @@ export const patchEmbedCases: Conformance[] = shapes.flatMap((sizes) => {
       bind: (args) => ({ ...args, precision: "fp32" }),
       reference: embed,
       outputs: { y: "forward" },
+      stored: ["weight"],
       equivalents: (args) =>
         [0, images - 1].map((image) => ({
           title: `image ${image} alone`,

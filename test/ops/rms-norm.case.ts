@@ -90,6 +90,7 @@ export const rmsNormCases: Conformance[] = [
       }),
       reference: normalise,
       outputs: { y: "forward", rstd: "forward" },
+      stored: ["y"],
       equivalents: (args) =>
         [0, rows >> 1, rows - 1].map((row) => ({
           title: `row ${row} alone`,
@@ -105,6 +106,7 @@ export const rmsNormCases: Conformance[] = [
       args: (random) => backwardArgs(random, rows, columns),
       reference: differentiate,
       outputs: { dx: "gradient", dweight: "gradient" },
+      stored: ["dy"],
       derivative: derivativeOf<Backward, Inputs>({
         inputs: ({ x, weight }) => ({ x, weight, rows, columns, epsilon }),
         forward: normalise,
@@ -119,5 +121,6 @@ export const rmsNormCases: Conformance[] = [
     args: (random) => ({ ...backwardArgs(random, 5, 37), dweight: null }),
     reference: differentiate,
     outputs: { dx: "gradient" },
+    stored: ["dy"],
   }),
 ];

@@ -67,6 +67,7 @@ export const ropeCases: Conformance[] = shapes.map((shape) => {
     }),
     reference: rotate,
     outputs: { x: inverse ? "gradient" : "forward" },
+    stored: ["x"],
     equivalents: (args) =>
       [0, rows - 1].map((row) => ({
         title: `row ${row} alone`,

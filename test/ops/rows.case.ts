@@ -31,6 +31,7 @@ export const rowCases: Conformance[] = shapes.flatMap(([count, columns]) => [
       }),
     }),
     outputs: { y: "exact" },
+    stored: ["x", "y"],
     equivalents: (args) => [
       {
         title: "the last row alone",
@@ -50,16 +51,17 @@ export const rowCases: Conformance[] = shapes.flatMap(([count, columns]) => [
       columns,
       scale: Math.fround(-0.3),
     }),
-    reference: ({ x, indices, y, scale }, round) => {
+    reference: ({ x, indices, y, scale }, round, store) => {
       const sums = Float64Array.from(y);
       for (let i = 0; i < count; i++)
         for (let c = 0; c < columns; c++) {
           const at = indices[i]! * columns + c;
-          sums[at] = round(sums[at]! + round(scale * x[i * columns + c]!));
+          sums[at] = store(sums[at]! + round(scale * x[i * columns + c]!));
         }
       return { y: sums };
     },
     outputs: { y: "forward" },
+    stored: ["x", "y"],
   }),
   conformance<SumRows>({
     op: "sum_rows",
@@ -76,6 +78,7 @@ export const rowCases: Conformance[] = shapes.flatMap(([count, columns]) => [
       return { sums: total };
     },
     outputs: { sums: "forward" },
+    stored: ["x"],
   }),
   conformance<Add>({
     op: "add",
@@ -87,5 +90,6 @@ export const rowCases: Conformance[] = shapes.flatMap(([count, columns]) => [
     }),
     reference: ({ x, y }) => ({ y: Float32Array.from(y, (value, i) => value + x[i]!) }),
     outputs: { y: "exact" },
+    stored: ["x", "y"],
   }),
 ]);

@@ -7,6 +7,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "addon/testing/array_places.h"
 #include "core/elements.h"
 #include "core/error.h"
 #include "core/mirrored.h"
@@ -22,7 +23,9 @@ namespace sightline {
  */
 class OpArguments {
  public:
-  OpArguments(std::string op, Napi::Object object) : op_(std::move(op)), object_(object) {}
+  /** @param places  where the op finds the arrays; must outlive this */
+  OpArguments(std::string op, Napi::Object object, ArrayPlaces& places)
+      : op_(std::move(op)), object_(object), places_(places) {}
 
   /** @throws invalid_argument naming the op and the field that is missing, mistyped or unknown */
   template <class Args>
@@ -64,28 +67,45 @@ class OpArguments {
 
   template <class Element>
   void read_field(const char* name, const Napi::Value& value, Element*& field) {
-    field = value.IsNull() ? nullptr : elements<std::remove_const_t<Element>>(name, value);
+    field = value.IsNull() ? nullptr : elements<std::remove_const_t<Element>>(name, value, !std::is_const_v<Element>).device;
   }
 
-  void read_field(const char* name, const Napi::Value& value, Elements& field) { field = typed_elements(name, value); }
-  void read_field(const char* name, const Napi::Value& value, ConstElements& field) { field = typed_elements(name, value); }
-  void read_field(const char* name, const Napi::Value& value, void*& field) { field = typed_elements(name, value).data; }
-  void read_field(const char* name, const Napi::Value& value, const void*& field) { field = typed_elements(name, value).data; }
+  void read_field(const char* name, const Napi::Value& value, Elements& field) { field = typed_elements(name, value, true); }
+  void read_field(const char* name, const Napi::Value& value, ConstElements& field) { field = typed_elements(name, value, false); }
+  void read_field(const char* name, const Napi::Value& value, void*& field) { field = typed_elements(name, value, true).data; }
+  void read_field(const char* name, const Napi::Value& value, const void*& field) { field = typed_elements(name, value, false).data; }
 
   template <class Element>
   void read_field(const char* name, const Napi::Value& value, Mirrored<Element>& field) {
-    field = value.IsNull() ? nullptr : elements<Element>(name, value);
+    field = value.IsNull() ? Mirrored<Element>() : elements<Element>(name, value, false);
   }
-  void read_field(const char* name, const Napi::Value& value, Mirrored<void*>& field) { field = pointers(name, value); }
-  void read_field(const char* name, const Napi::Value& value, Mirrored<const void*>& field) { field = pointers(name, value); }
+  void read_field(const char* name, const Napi::Value& value, Mirrored<void*>& field) { field = pointers<void*>(name, value, true); }
+  void read_field(const char* name, const Napi::Value& value, Mirrored<const void*>& field) { field = pointers<const void*>(name, value, false); }
 
   Napi::Number number(const char* name, const Napi::Value& value) {
     require(value.IsNumber(), op_, ".", name, ": expected a number");
     return value.As<Napi::Number>();
   }
 
+  /** An array as JavaScript has it, and as the op finds it. */
   template <class Element>
-  Element* elements(const std::string& name, const Napi::Value& value) {
+  struct Placed {
+    Element* host;
+    Element* device;
+    operator Mirrored<Element>() const { return {host, device}; }  // NOLINT
+  };
+
+  template <class Element>
+  Placed<Element> placed(const Napi::Value& value, bool written) {
+    const auto view = value.As<Napi::TypedArray>();
+    const auto at = [offset = view.ByteOffset()](void* buffer) {
+      return buffer == nullptr ? nullptr : reinterpret_cast<Element*>(static_cast<char*>(buffer) + offset);
+    };
+    return {at(view.ArrayBuffer().Data()), at(places_.place(view.ArrayBuffer(), written))};
+  }
+
+  template <class Element>
+  Placed<Element> elements(const std::string& name, const Napi::Value& value, bool written) {
     constexpr napi_typedarray_type type = std::is_same_v<Element, float>     ? napi_float32_array
                                           : std::is_same_v<Element, double>  ? napi_float64_array
                                           : std::is_same_v<Element, int32_t> ? napi_int32_array
@@ -96,29 +116,33 @@ class OpArguments {
                                                                    : "Uint32Array";
     require(value.IsTypedArray() && value.As<Napi::TypedArray>().TypedArrayType() == type, op_, ".", name,
             ": expected a ", type_name, " or null");
-    return value.As<Napi::TypedArrayOf<Element>>().Data();
+    return placed<Element>(value, written);
   }
 
   /** Float32Array: f32; Uint16Array: the bits of bf16. */
-  Elements typed_elements(const std::string& name, const Napi::Value& value) {
+  Elements typed_elements(const std::string& name, const Napi::Value& value, bool written) {
     if (value.IsNull()) return {};
     if (value.IsTypedArray() && value.As<Napi::TypedArray>().TypedArrayType() == napi_uint16_array)
-      return {value.As<Napi::Uint16Array>().Data(), DType::bf16};
-    return elements<float>(name, value);
+      return {placed<uint16_t>(value, written).device, DType::bf16};
+    return elements<float>(name, value, written).device;
   }
 
-  void** pointers(const std::string& name, const Napi::Value& value) {
+  /** @tparam Pointer  void* or const void* */
+  template <class Pointer>
+  Mirrored<Pointer> pointers(const std::string& name, const Napi::Value& value, bool written) {
     require(value.IsArray(), op_, ".", name, ": expected an array of Float32Array or Uint16Array");
     const Napi::Array array = value.As<Napi::Array>();
     auto list = std::make_unique<void*[]>(array.Length());
     for (uint32_t i = 0; i < array.Length(); ++i)
-      list[i] = typed_elements(concat(name, "[", i, "]"), array.Get(i)).data;
+      list[i] = typed_elements(concat(name, "[", i, "]"), array.Get(i), written).data;
     pointers_.push_back(std::move(list));
-    return pointers_.back().get();
+    void** const host = pointers_.back().get();
+    return {const_cast<const Pointer*>(host), static_cast<const Pointer*>(places_.place_list(host, array.Length()))};
   }
 
   std::string op_;
   Napi::Object object_;
+  ArrayPlaces& places_;
   std::vector<std::unique_ptr<void*[]>> pointers_;
 };
 

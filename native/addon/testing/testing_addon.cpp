@@ -2,6 +2,7 @@
 #include <map>
 
 #include "addon/failure.h"
+#include "addon/testing/emulated_ops.h"
 #include "addon/testing/op_arguments.h"
 #include "addon/testing/testing.h"
 #include "core/isa.h"
@@ -16,7 +17,7 @@ using Devices = std::map<std::pair<Isa, int>, CpuDevice>;
 Isa isa_named(const std::string& name) {
   for (Isa isa : available_isas())
     if (name == isa_name(isa)) return isa;
-  fail(ErrorCode::invalid_argument, "isa: expected one of availableIsas(), received \"", name, "\"");
+  fail(ErrorCode::invalid_argument, "isa: expected one of availableIsas() or cuda-emulated, received \"", name, "\"");
 }
 
 template <class Names>
@@ -26,27 +27,42 @@ Napi::Array string_array(Napi::Env env, const Names& names) {
   return array;
 }
 
-/** Calls the op that the first four arguments describe, `calls` times. @returns seconds that the calls took in all */
-double call_op(const Napi::CallbackInfo& info, int64_t calls) {
-  const Isa isa = isa_named(info[0].As<Napi::String>());
-  const int threads = info[1].As<Napi::Number>();
-  const std::string name = info[2].As<Napi::String>();
-  Devices& devices = *info.Env().GetInstanceData<Devices>();
-  CpuDevice& device = devices.try_emplace({isa, threads}, isa, threads, size_t{0}).first->second;
-  OpArguments arguments(name, info[3].As<Napi::Object>());
-  const auto timed = [&](auto op, const auto& args) {
-    const auto start = std::chrono::steady_clock::now();
-    for (int64_t call = 0; call < calls; ++call) op(device.context(), args);
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  };
+/** The op `name` of a device, called with `args`. `around` gets what calls the op once. */
+template <class Around>
+auto with_op(const std::string& name, const Napi::Object& args, Device& device, ArrayPlaces& places, const Around& around) {
+  OpArguments arguments(name, args, places);
 #define SIGHTLINE_CALL(op, Args) \
-  if (name == #op) return timed(device.ops().op, arguments.read<Args>());
+  if (name == #op) return around([&device, args = arguments.read<Args>()] { device.ops().op(device.context(), args); });
   SIGHTLINE_OPS(SIGHTLINE_CALL)
 #undef SIGHTLINE_CALL
   fail(ErrorCode::invalid_argument, "name: there is no op \"", name, "\"");
 }
 
-/** runOp(isa: string, threads: number, name: string, args: object): void */
+/** Calls the op that the first four arguments describe, `calls` times. @returns seconds that the calls took in all */
+double call_op(const Napi::CallbackInfo& info, int64_t calls) {
+  const std::string backend = info[0].As<Napi::String>();
+  const int threads = info[1].As<Napi::Number>();
+  const std::string name = info[2].As<Napi::String>();
+  const auto args = info[3].As<Napi::Object>();
+  double seconds = 0;
+  const auto timed = [&](const auto& op) {
+    const auto start = std::chrono::steady_clock::now();
+    for (int64_t call = 0; call < calls; ++call) op();
+    seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  };
+  if (backend == emulated_backend) {
+    run_emulated(threads, [&](Device& device, ArrayPlaces& places) { with_op(name, args, device, places, timed); });
+  } else {
+    const Isa isa = isa_named(backend);
+    Devices& devices = *info.Env().GetInstanceData<Devices>();
+    CpuDevice& device = devices.try_emplace({isa, threads}, isa, threads, size_t{0}).first->second;
+    ArrayPlaces places;
+    with_op(name, args, device, places, timed);
+  }
+  return seconds;
+}
+
+/** runOp(backend: string, threads: number, name: string, args: object): void */
 Napi::Value run_op(const Napi::CallbackInfo& info) {
   return guard(info.Env(), [&] {
     call_op(info, 1);
@@ -54,7 +70,7 @@ Napi::Value run_op(const Napi::CallbackInfo& info) {
   });
 }
 
-/** timeOp(isa: string, threads: number, name: string, args: object, calls: number): mean seconds of one call, calls >= 1 */
+/** timeOp(backend: string, threads: number, name: string, args: object, calls: number): mean seconds of one call, calls >= 1 */
 Napi::Value time_op(const Napi::CallbackInfo& info) {
   return guard(info.Env(), [&] {
     const int64_t calls = info[4].As<Napi::Number>();
@@ -68,7 +84,8 @@ Napi::Value op_work(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   return guard(env, [&]() -> Napi::Value {
     const std::string name = info[0].As<Napi::String>();
-    OpArguments arguments(name, info[1].As<Napi::Object>());
+    ArrayPlaces places;
+    OpArguments arguments(name, info[1].As<Napi::Object>(), places);
     OpWork work;
 #define SIGHTLINE_COUNT(op, Args) \
   if (name == #op) work = work_of(arguments.read<Args>());
@@ -100,13 +117,15 @@ Napi::Value isa_names(const Napi::CallbackInfo& info) {
   return string_array(info.Env(), names);
 }
 
-/** packedSize(isa: string, precision: "fp32" | "bf16", k: number, n: number): number of words that pack_matrix writes */
+/** packedSize(backend: string, precision: "fp32" | "bf16", k: number, n: number): number of words that pack_matrix writes */
 Napi::Value packed_size(const Napi::CallbackInfo& info) {
   return guard(info.Env(), [&] {
     const std::string precision = info[1].As<Napi::String>();
     const int64_t k = info[2].As<Napi::Number>(), n = info[3].As<Napi::Number>();
-    const int64_t size = matmul_packed_size(isa_named(info[0].As<Napi::String>()),
-                                            precision == "bf16" ? Precision::bf16 : Precision::fp32, k, n);
+    const std::string backend = info[0].As<Napi::String>();
+    const Precision type = precision == "bf16" ? Precision::bf16 : Precision::fp32;
+    const int64_t size = backend == emulated_backend ? (k * n + elements_per_word(type) - 1) / elements_per_word(type)
+                                                     : matmul_packed_size(isa_named(backend), type, k, n);
     return Napi::Number::New(info.Env(), static_cast<double>(size));
   });
 }
