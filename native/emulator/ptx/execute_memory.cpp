@@ -51,6 +51,19 @@ void Block::move_lanes(const Warp& warp, const Instruction& instruction, uint32_
       default: return move_elements<uint64_t, uint64_t, false>(registers, instruction, mask, pointers);
     }
   }
+  if (instruction.widened) {
+    switch (instruction.bytes) {
+      case 1:
+        return is_signed ? move_elements<int8_t, uint64_t, true>(registers, instruction, mask, pointers)
+                         : move_elements<uint8_t, uint64_t, true>(registers, instruction, mask, pointers);
+      case 2:
+        return is_signed ? move_elements<int16_t, uint64_t, true>(registers, instruction, mask, pointers)
+                         : move_elements<uint16_t, uint64_t, true>(registers, instruction, mask, pointers);
+      default:
+        return is_signed ? move_elements<int32_t, uint64_t, true>(registers, instruction, mask, pointers)
+                         : move_elements<uint32_t, uint64_t, true>(registers, instruction, mask, pointers);
+    }
+  }
   switch (instruction.bytes) {
     case 1:
       return is_signed ? move_elements<int8_t, uint32_t, true>(registers, instruction, mask, pointers)
