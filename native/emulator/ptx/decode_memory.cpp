@@ -69,7 +69,8 @@ void Decoder::store(const InstructionText& text) {
   instruction.space = space_of(text, instruction);
   if (instruction.action != Action::store || instruction.space == Space::constant) refuse(text);
   const std::vector<std::string> elements = element_operands(text, text.operands[1], instruction);
-  const Width width = instruction.bytes == 8 ? Width::doubleword : Width::word;
+  instruction.widened = instruction.bytes < 8 && names_.is_register(elements[0], Width::doubleword);
+  const Width width = instruction.bytes == 8 || instruction.widened ? Width::doubleword : Width::word;
   instruction.address = names_.address(text.operands[0], text.line);
   for (size_t k = 0; k < elements.size(); ++k) instruction.source[k] = names_.source(elements[k], width, text.line);
   note_shared_access(instruction.space, instruction.bytes);
