@@ -160,10 +160,9 @@ __device__ int draw(int vocabulary, double uniform, const Weight& weight) {
 }  // namespace
 
 template <int width>
-__global__ void __launch_bounds__(1024) sample_row_kernel(SampleArgs a) {
+__global__ void __launch_bounds__(1024) sample_row_kernel(SampleArgs a, int vocabulary) {
   const int64_t row = blockIdx.x;
-  const int vocabulary = static_cast<int>(a.vocabulary);
-  const float* logits = a.logits + row * a.vocabulary;
+  const float* logits = a.logits + row * vocabulary;
   const float temperature = a.temperatures.device[row];
   const bool greedy = temperature == 0.0f;
   const SoftmaxRow softmax = softmax_row<width, false>(logits, vocabulary, greedy ? 1.0f : 1.0f / temperature);
@@ -196,7 +195,8 @@ __global__ void __launch_bounds__(1024) sample_row_kernel(SampleArgs a) {
 void sample(CudaContext& context, const SampleArgs& a) {
   with_width(
       [&](auto width) {
-        context.launch(sample_row_kernel<width()>, dim3(static_cast<unsigned>(a.rows)), dim3(softmax_threads(a.vocabulary)), 0, a);
+        context.launch(sample_row_kernel<width()>, dim3(static_cast<unsigned>(a.rows)), dim3(softmax_threads(a.vocabulary)), 0, a,
+                       static_cast<int>(a.vocabulary));
       },
       a.vocabulary, a.logits);
 }
