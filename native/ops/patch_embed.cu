@@ -8,8 +8,8 @@
 
 // Patches are written out as a matrix, in the type that the product multiplies, for a chunk of images at a time; the product is
 // cuBLASLt's. One block per patch; its threads follow the matrix, so that stores are whole sectors, while loads are pieces of
-// patch_size pixels (14 of fp32 touch about 1.4 times the sectors that they fill, the rest of which neighbouring patches find in
-// L1). A 336 x 336 image is 1.4 MB, so that neither is worth more. Registers on sm_80: at most REG_PATCH.
+// patch_size pixels (14 of fp32 touch about 1.5 times the sectors that they fill, the rest of which neighbouring patches find in
+// L1). A 336 x 336 image is 1.4 MB, so that neither is worth more. Registers on sm_80: at most 32.
 
 namespace sightline::cuda {
 
