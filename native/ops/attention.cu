@@ -140,7 +140,7 @@ __global__ void __launch_bounds__(tile_threads)
  * cache for all but the first of a block's rows. Registers (sm_80): at most REGROW; no shared memory.
  */
 template <class T, int Columns>
-__global__ void __launch_bounds__(row_kernel_threads)
+__global__ void __launch_bounds__(row_kernel_threads, row_blocks)
     attention_row_kernel(const T* __restrict__ qkv, T* __restrict__ out, float* __restrict__ log_sum_exp, const PackedAttention a) {
   const SegmentTile place = find_tile(a, TiledRows::queries, rows_per_block, static_cast<int>(blockIdx.y));
   const Segment segment = segment_at(a, place.segment);

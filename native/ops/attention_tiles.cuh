@@ -70,7 +70,7 @@ __device__ inline void store_rows(bf16* to, int64_t row_stride, int head_size, i
   for (int i = lane; i < 16 * chunks; i += 32) {
     const int row = i / chunks, chunk = i % chunks;
     if (row < rows && chunk * 8 < head_size)
-      *reinterpret_cast<uint4*>(to + row * row_stride + chunk * 8) = load_shared_16(tile.at(row, chunk));
+      store_global_16(to + row * row_stride + chunk * 8, load_shared_16(tile.at(row, chunk)));
   }
 }
 
