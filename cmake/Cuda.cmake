@@ -78,7 +78,8 @@ function(sightline_add_cuda_library target folder runtime options)
   target_include_directories(${target} SYSTEM PRIVATE ${CUDAToolkit_INCLUDE_DIRS})
   target_compile_options(${target} PRIVATE ${SIGHTLINE_WARNINGS})
   target_link_libraries(${target} PRIVATE sightline_core ${CMAKE_DL_LIBS} ${runtime})
-  target_link_options(${target} PRIVATE -Wl,--exclude-libs,ALL)
+  # An op without a kernel must not link.
+  target_link_options(${target} PRIVATE -Wl,--exclude-libs,ALL -Wl,-z,defs)
 endfunction()
 
 sightline_add_cuda_library(sightline_cuda ${CMAKE_BUILD_TYPE} CUDA::cudart_static

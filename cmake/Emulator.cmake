@@ -1,34 +1,12 @@
 # CUDA on the CPU, for tests: one shared library that stands where the CUDA runtime, cuBLASLt and NCCL would, and, where there is
 # an nvcc, the backend compiled to run on it.
-file(GLOB SIGHTLINE_EMULATOR_PTX_SOURCES CONFIGURE_DEPENDS native/emulator/ptx/*.cpp)
-file(GLOB SIGHTLINE_EMULATOR_LANE_SOURCES CONFIGURE_DEPENDS native/emulator/ptx/lanes/*.cpp)
 file(GLOB SIGHTLINE_EMULATOR_SOURCES CONFIGURE_DEPENDS native/emulator/runtime/*.cpp native/emulator/cublaslt/*.cpp
      native/emulator/nccl/*.cpp)
 # What needs the toolkit's headers.
 list(FILTER SIGHTLINE_EMULATOR_SOURCES EXCLUDE REGEX "/(check_cuda_headers|device_properties)\\.cpp$")
 
-# ---- the interpreter: the 32 lanes of a warp once per instruction-set path --------------------------------------------
-add_library(sightline_emulator_ptx OBJECT EXCLUDE_FROM_ALL ${SIGHTLINE_EMULATOR_PTX_SOURCES})
-target_include_directories(sightline_emulator_ptx PRIVATE native)
-target_compile_options(sightline_emulator_ptx PRIVATE ${SIGHTLINE_WARNINGS} ${SIGHTLINE_NUMERICS})
-set(SIGHTLINE_EMULATOR_PTX_OBJECTS $<TARGET_OBJECTS:sightline_emulator_ptx>)
-
-function(sightline_add_lanes isa)
-  add_library(sightline_emulator_lanes_${isa} OBJECT EXCLUDE_FROM_ALL ${SIGHTLINE_EMULATOR_LANE_SOURCES})
-  target_include_directories(sightline_emulator_lanes_${isa} PRIVATE native)
-  target_compile_definitions(sightline_emulator_lanes_${isa} PRIVATE SIGHTLINE_ISA=${isa})
-  target_compile_options(sightline_emulator_lanes_${isa} PRIVATE ${SIGHTLINE_WARNINGS} -Wno-psabi ${SIGHTLINE_NUMERICS} ${ARGN})
-  set(SIGHTLINE_EMULATOR_PTX_OBJECTS ${SIGHTLINE_EMULATOR_PTX_OBJECTS} $<TARGET_OBJECTS:sightline_emulator_lanes_${isa}>
-      PARENT_SCOPE)
-endfunction()
-sightline_add_lanes(portable)
-if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64|amd64")
-  sightline_add_lanes(avx2 -mavx2 -mfma)
-  sightline_add_lanes(avx512 ${SIGHTLINE_AVX512_FLAGS})
-endif()
-
 # ---- the stand-ins ----------------------------------------------------------------------------------------------------
-add_library(sightline_emulator SHARED EXCLUDE_FROM_ALL ${SIGHTLINE_EMULATOR_SOURCES} ${SIGHTLINE_EMULATOR_PTX_OBJECTS})
+add_library(sightline_emulator SHARED EXCLUDE_FROM_ALL ${SIGHTLINE_EMULATOR_SOURCES} ${SIGHTLINE_PTX_OBJECTS})
 set_target_properties(sightline_emulator PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/testing)
 target_compile_options(sightline_emulator PRIVATE ${SIGHTLINE_WARNINGS} -Wno-psabi ${SIGHTLINE_NUMERICS})
 target_link_libraries(sightline_emulator PRIVATE sightline_core)

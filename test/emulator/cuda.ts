@@ -19,7 +19,6 @@ export interface Settings {
 }
 
 export interface Kernels {
-  address(name: string): bigint;
   launchWithChevrons(y: bigint, n: number, stream: Pointer): number;
   setFactors(values: Float32Array): number;
   blocksPerMultiprocessor(threads: number, dynamicSharedBytes: number): number;
@@ -47,6 +46,7 @@ interface Emulator {
     sharedBytes: number,
     stream: Pointer,
   ): number;
+  kernel(name: string): bigint;
   copyBytes(to: Pointer, from: Pointer, bytes: number): void;
   openKernels(file: string): Kernels;
 }

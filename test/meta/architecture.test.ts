@@ -83,6 +83,12 @@ describe("C++ includes", () => {
     expect(breaches).toEqual([]);
   });
 
+  test("bring the emulator into the test addon only", () => {
+    const users = sources.filter((file) => read(file).includes('#include "emulator/'));
+    const outside = (file: string) => !/^native\/(emulator|addon\/testing)\//.test(file);
+    expect(users.filter(outside)).toEqual([]);
+  });
+
   test("bring Node headers into the addon only", () => {
     const users = sources.filter((file) => /#include <(napi|node_api|node|uv|v8)\.h>/.test(read(file)));
     expect(users.filter((file) => !file.startsWith("native/addon/"))).toEqual([]);

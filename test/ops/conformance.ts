@@ -114,6 +114,8 @@ export interface OpCase<A extends OpArguments> {
    */
   stored?: readonly string[];
   equivalents?(args: A): Equivalent<A>[];
+  /** Whether it multiplies matrices; equivalents then hold where a backend sums in a fixed order. */
+  multiplies?: boolean;
   derivative?: Derivative<A>;
 }
 
@@ -130,6 +132,8 @@ export interface Conformance {
   checkAccuracy(backend: Backend, storage: Storage): void;
   /** Any number of threads and any number of calls give the same bits. */
   checkRepeatability(backend: Backend, storage: Storage): void;
+  /** Whether equivalent calls give the same bits only on backends that sum products in a fixed order. */
+  multiplies: boolean;
   /** Equivalent calls give the same bits; absent if the case has none. */
   checkEquivalents: ((backend: Backend, storage: Storage) => void) | undefined;
   /** The reference is the derivative of its forward pass; absent if the case is no gradient. */
@@ -143,7 +147,7 @@ export interface Conformance {
 const allowedFactor = { forward: 2, gradient: 3 };
 
 export function conformance<A extends OpArguments>(c: OpCase<A>): Conformance {
-  const { stored = [], equivalents, derivative } = c;
+  const { stored = [], multiplies = false, equivalents, derivative } = c;
   const newArgs = (backend: Backend, storage: Storage) => {
     const args = c.args(seededBy(`${c.op} ${c.title}`), backend, storage);
     if (storage === "bf16") roundStored(stored, args);
@@ -158,6 +162,7 @@ export function conformance<A extends OpArguments>(c: OpCase<A>): Conformance {
   return {
     op: c.op,
     title: c.title,
+    multiplies,
     storages: stored.length > 0 && !notYetStored.has(c.op) ? ["fp32", "bf16"] : ["fp32"],
     checkAccuracy(backend, storage) {
       const args = newArgs(backend, storage);
@@ -207,7 +212,13 @@ export function conformance<A extends OpArguments>(c: OpCase<A>): Conformance {
 }
 
 /** Stands in for a backend where only a case's logical arguments are wanted. */
-const unpacked: Backend = { name: "none", run: () => {}, packedSize: (_, k, n) => k * n };
+const unpacked: Backend = {
+  name: "none",
+  run: () => {},
+  packedSize: (_, k, n) => k * n,
+  packs: "panels",
+  sumsInFixedOrder: true,
+};
 
 const stepSize = 1e-4;
 const probesPerInput = 12;

@@ -204,6 +204,7 @@ export const matmulCases: Conformance[] = [
       },
       reference: multiply,
       outputs: { c: "forward" },
+      multiplies: true,
       ...(shape.precision === "bf16" && { stored: ["a", "b", "c"] }),
       equivalents,
     });
@@ -231,7 +232,8 @@ export const matmulCases: Conformance[] = [
           b: normals(random, k * n),
           ...strides("b", k, n, b),
           packed: unwritten(backend.packedSize(precision, k, n)),
-          width: backend.packedSize("fp32", 1, 1),
+          // Columns of a panel; without panels, all of a row.
+          width: backend.packs === "panels" ? backend.packedSize("fp32", 1, 1) : null,
           k,
           n,
           precision,
@@ -240,15 +242,16 @@ export const matmulCases: Conformance[] = [
         reference: ({ b, b_row_stride, b_column_stride, packed, width }) => {
           const perWord = precision === "bf16" ? 2 : 1;
           const words = Math.ceil(k / perWord);
-          const result = new Float32Array(packed.length);
-          const bits = new Uint32Array(result.buffer);
+          // Panels are padded with zeros; what lies behind packed rows is left alone.
+          const result = width === null ? packed.slice() : new Float32Array(packed.length);
+          const halves = new Uint16Array(result.buffer);
           for (let column = 0; column < n; column++)
             for (let row = 0; row < k; row++) {
-              const panel = Math.floor(column / width) * width * words;
-              const at = panel + Math.floor(row / perWord) * width + (column % width);
               const element = b[row * b_row_stride + column * b_column_stride]!;
+              const at =
+                width === null ? row * n + column : placeInPanels(row, column, width, words, perWord);
               if (precision === "fp32") result[at] = element;
-              else bits[at]! |= bitsOf(Float32Array.of(toBfloat16(element)))[0]! << (row % 2 === 0 ? 0 : 16);
+              else halves[at] = bitsOf(Float32Array.of(toBfloat16(element)))[0]!;
             }
           return { packed: result };
         },
@@ -258,3 +261,10 @@ export const matmulCases: Conformance[] = [
     ),
   ),
 ];
+
+/** Index of an element of a matrix that is packed in panels of `width` columns and `words` words each. */
+function placeInPanels(row: number, column: number, width: number, words: number, perWord: number): number {
+  const panel = Math.floor(column / width) * width * words;
+  const word = panel + Math.floor(row / perWord) * width + (column % width);
+  return word * perWord + (row % perWord);
+}

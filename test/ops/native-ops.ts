@@ -1,5 +1,6 @@
 import type { OpArgument, OpArguments } from "../../bench/testing-addon.js";
 import type { Precision } from "../../src/native/types.js";
+import { useEmulatedCuda } from "../emulated-cuda.js";
 import { loadTestingAddon } from "../testing-addon.js";
 
 export type { OpArgument, OpArguments };
@@ -29,6 +30,10 @@ export interface Backend {
   run(op: string, args: OpArguments, threads?: number): void;
   /** 32-bit words of a packed (k, n) matrix. */
   packedSize(precision: Precision, k: number, n: number): number;
+  /** How it packs matrices, and pages of the KV cache: in panels for its vectors, or row by row. */
+  packs: "panels" | "rows";
+  /** Whether a sum of products comes in the same order whatever the other sizes of the matrices. */
+  sumsInFixedOrder: boolean;
 }
 
 /** What a call with these arguments has to do. */
@@ -44,7 +49,27 @@ export const backends: readonly Backend[] = addon.availableIsas().map((isa) => (
   name: isa,
   run: (op, args, threads = 1) => addon.runOp(isa, threads, op, args),
   packedSize: (precision, k, n) => addon.packedSize(isa, precision, k, n),
+  packs: "panels",
+  sumsInFixedOrder: true,
 }));
+
+const emulated = "cuda-emulated";
+
+/**
+ * The CUDA backend on the emulated GPU. Every op runs on a GPU of its own with all checks on and streams, warps and copies in
+ * an order drawn anew; what the emulator finds is thrown. `threads` is how many interpret the kernel.
+ */
+export const cudaEmulated: Backend = {
+  name: emulated,
+  run(op, args, threads = 1) {
+    useEmulatedCuda();
+    addon.runOp(emulated, threads, op, args);
+  },
+  packedSize: (precision, k, n) => addon.packedSize(emulated, precision, k, n),
+  packs: "rows",
+  // cuBLASLt chooses an algorithm by all sizes.
+  sumsInFixedOrder: false,
+};
 
 /** A (k, n) matrix, rows one after the other, packed as the B of `matmul`. */
 export function pack(

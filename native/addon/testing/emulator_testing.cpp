@@ -182,21 +182,28 @@ Napi::Value copy_bytes(const Napi::CallbackInfo& info) {
   });
 }
 
-/** openKernels(file: string): { address(name: string): bigint, launchWithChevrons, setFactors, blocksPerMultiprocessor } */
+/** kernel(name: string): bigint, what launch() takes, of the libraries opened so far */
+Napi::Value kernel(const Napi::CallbackInfo& info) {
+  return guard(info.Env(), [&] {
+    const std::string name = info[0].As<Napi::String>();
+    const void* found = sightline_emulator_kernel(name.c_str());
+    require(found != nullptr, "name: expected a kernel of a library that is open, received \"", name, "\"");
+    return c_result(info.Env(), found);
+  });
+}
+
+/** openKernels(file: string): { launchWithChevrons, setFactors, blocksPerMultiprocessor }, and kernel() finds its kernels */
 Napi::Value open_kernels(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   return guard(env, [&]() -> Napi::Value {
     void* library = dlopen(info[0].As<Napi::String>().Utf8Value().c_str(), RTLD_NOW | RTLD_LOCAL);
     if (library == nullptr) fail(ErrorCode::io, dlerror());
-    const auto find = [library](const std::string& name) {
-      void* address = dlsym(library, name.c_str());
-      require(address != nullptr, "name: expected a kernel of the library, received \"", name, "\"");
+    const auto find = [library](const char* name) {
+      void* address = dlsym(library, name);
+      require(address != nullptr, "file: expected the test kernels, with ", name);
       return address;
     };
     Napi::Object kernels = Napi::Object::New(env);
-    kernels.Set("address", Napi::Function::New(env, [find](const Napi::CallbackInfo& call) -> Napi::Value {
-                  return guard(call.Env(), [&] { return c_result(call.Env(), find(call[0].As<Napi::String>())); });
-                }));
     using Launch = int(float*, int, Stream*);
     using SetFactors = int(const float*);
     using Blocks = int(int, int);
@@ -221,6 +228,7 @@ void register_emulator(Napi::Env env, Napi::Object exports) {
   emulator.Set("traffic", Napi::Function::New(env, traffic));
   emulator.Set("launch", Napi::Function::New(env, launch));
   emulator.Set("copyBytes", Napi::Function::New(env, copy_bytes));
+  emulator.Set("kernel", Napi::Function::New(env, kernel));
   emulator.Set("openKernels", Napi::Function::New(env, open_kernels));
   exports.Set("emulator", emulator);
 }

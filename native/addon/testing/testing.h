@@ -10,4 +10,7 @@ void register_safetensors(Napi::Env env, Napi::Object exports);
 /** Adds the emulated CUDA libraries. */
 void register_emulator(Napi::Env env, Napi::Object exports);
 
+/** Adds the PTX interpreter's entry points of the tests to the module's exports. */
+void register_ptx(Napi::Env env, Napi::Object exports);
+
 }  // namespace sightline

@@ -147,6 +147,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("pageLayerSize", Napi::Function::New(env, page_layer_size_of));
   register_safetensors(env, exports);
   register_emulator(env, exports);
+  register_ptx(env, exports);
   return exports;
 }
 

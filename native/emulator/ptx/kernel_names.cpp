@@ -76,6 +76,7 @@ Slot KernelNames::temporary(Width width) {
   if (width == Width::predicate) return kernel_.predicates++;
   const Slot slot = kernel_.register_slots;
   kernel_.register_slots += width == Width::doubleword ? 2 : 1;
+  slot_widths_.resize(kernel_.register_slots, width);
   return slot;
 }
 

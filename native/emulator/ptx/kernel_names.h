@@ -68,6 +68,9 @@ class KernelNames {
   const uint32_t* parameter(const std::string& name) const;
   bool is_register(const std::string& text, Width width) const;
 
+  /** By slot, the width of the register that begins there. */
+  const std::vector<Width>& slot_widths() const { return slot_widths_; }
+
   /** Gives the dynamic shared memory its place behind what was declared. */
   void finish_shared();
 
@@ -103,6 +106,7 @@ class KernelNames {
   /** Constant registers that hold the address of dynamic shared memory, known once all static arrays are. */
   std::vector<size_t> dynamic_addresses_;
   std::vector<Reference> references_;
+  std::vector<Width> slot_widths_;
 };
 
 /** Bytes of a PTX type such as ".u32" or "b32"; 0 for a type without a fixed size, such as pred. */

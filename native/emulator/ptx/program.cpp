@@ -6,6 +6,7 @@
 
 #include "emulator/ptx/decoder.h"
 #include "emulator/ptx/kernel_names.h"
+#include "emulator/ptx/register_allocation.h"
 #include "emulator/ptx/statements.h"
 
 namespace sightline::emulator {
@@ -130,6 +131,7 @@ class ModuleParser {
     body(kernel, names);
     names.resolve_labels();
     names.finish_shared();
+    allocate_registers(kernel, names.slot_widths());
   }
 
   /** .visible .entry name( .param .u64 name, .param .align 8 .b8 name[24] ) */

@@ -5,6 +5,7 @@
 #include <iterator>
 #include <string>
 
+#include "emulator/runtime/modules.h"
 #include "emulator/runtime/runtime.h"
 
 using namespace sightline::emulator;
@@ -81,6 +82,10 @@ SIGHTLINE_EMULATOR_API void sightline_emulator_memory(int device, SightlineEmula
     memory->allocations = found.memory().allocations();
     memory->pinned_allocations = Runtime::instance().pinned().allocations();
   });
+}
+
+SIGHTLINE_EMULATOR_API const void* sightline_emulator_kernel(const char* name) {
+  return Modules::instance().host_function(name);
 }
 
 SIGHTLINE_EMULATOR_API int sightline_emulator_traffic(size_t index, const char** name, SightlineEmulatorTraffic* traffic) {

@@ -87,6 +87,9 @@ size_t sightline_emulator_refusal(char* text, size_t bytes);
 
 void sightline_emulator_memory(int device, struct SightlineEmulatorMemory* memory);
 
+/** What cudaLaunchKernel calls the kernel of this (mangled) name of all libraries loaded so far; null when there is none. */
+const void* sightline_emulator_kernel(const char* name);
+
 /** Counters of the kernel number `index` in the order of names, over all devices. `name` stays valid until the next reset.
  *  @returns 1, or 0 when there are not so many kernels */
 int sightline_emulator_traffic(size_t index, const char** name, struct SightlineEmulatorTraffic* traffic);

@@ -122,6 +122,13 @@ Modules::Found Modules::find(const void* host_function) {
   return {&function, kernel};
 }
 
+const void* Modules::host_function(std::string_view name) {
+  const std::lock_guard lock(mutex_);
+  for (const auto& [address, function] : functions_)
+    if (function.name == name) return address;
+  return nullptr;
+}
+
 Variable Modules::find_variable(const void* host_variable) {
   const std::lock_guard lock(mutex_);
   const auto found = variables_.find(host_variable);

@@ -52,6 +52,8 @@ class Modules {
   };
   /** @throws Refusal invalid_device_function for what is no kernel of a registered module, and as Module::program */
   Found find(const void* host_function);
+  /** The host function of a kernel by its mangled name in the PTX; null when there is no such kernel. */
+  const void* host_function(std::string_view name);
   /** @throws Refusal invalid_symbol, and as Module::program */
   Variable find_variable(const void* host_variable);
 

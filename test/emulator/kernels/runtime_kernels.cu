@@ -45,16 +45,16 @@ extern "C" __global__ void scale_by_constant(Pair pair, float* y, int factor) {
 }
 
 // What host code does with <<< >>>, occupancy, properties and symbols.
-extern "C" __attribute__((visibility("default"))) int launch_with_chevrons(float* y, int n, cudaStream_t stream) {
+extern "C" int launch_with_chevrons(float* y, int n, cudaStream_t stream) {
   fill<<<(n + 127) / 128, 128, 0, stream>>>(3.0f, y, n);
   return cudaGetLastError();
 }
 
-extern "C" __attribute__((visibility("default"))) int set_factors(const float* values) {
+extern "C" int set_factors(const float* values) {
   return cudaMemcpyToSymbol(factors, values, sizeof factors);
 }
 
-extern "C" __attribute__((visibility("default"))) int blocks_per_multiprocessor(int threads, int dynamic_shared_bytes) {
+extern "C" int blocks_per_multiprocessor(int threads, int dynamic_shared_bytes) {
   int blocks = -1;
   const cudaError_t error = cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, reverse_blocks, threads,
                                                                           static_cast<size_t>(dynamic_shared_bytes));

@@ -1,8 +1,11 @@
+#include "ops/matmul.h"
+
 #include <algorithm>
 
 #include "cuda/cuda_context.h"
 #include "cuda/elements.cuh"
 #include "cuda/products.h"
+#include "ops/matmul_skinny.h"
 
 // What a product needs around cuBLASLt, which multiplies operands of one type and adds only what has its result's type.
 // Both kernels are bound by memory traffic: one block per line and 1024 (with odd strides 256) of its elements, one vector
@@ -163,6 +166,13 @@ void CudaContext::multiply(const MatmulArgs& args) {
                            .d_alignment = alignment_of(arrays.d)};
   products().multiply(shape, args.alpha, arrays, stream());
   if (!direct) finish(*this, static_cast<const float*>(arrays.d), args);
+}
+
+void matmul(CudaContext& context, const MatmulArgs& args) {
+  if (matmul_skinny_fits(args))
+    matmul_skinny(context, args);
+  else
+    context.multiply(args);
 }
 
 }  // namespace sightline::cuda
