@@ -29,7 +29,8 @@ inline constexpr int64_t attention_block = 64;
  * @param log_sum_exp  (N, H) written: log sum_s exp(scale * q . k), kept for backward
  * @param scale     > 0
  * Numerics: fp32; keys in spans of four blocks of `attention_block` absolute positions with a running maximum and sum, the
- * same operations in the same order for a row whatever its neighbours are. `attention_decode` gives the same bits.
+ * same operations in the same order for a row whatever its neighbours are. `attention_decode` gives the same bits, but for CUDA
+ * in bf16: tensor cores multiply weights that are rounded to bf16, and there decoding shares a row's keys out among blocks.
  * Source: Vaswani et al. 2017 (equation 1); online softmax, Milakov and Gimelshein 2018, arXiv 1805.02867; grouped heads,
  * Ainslie et al. 2023, arXiv 2305.13245.
  */

@@ -14,6 +14,7 @@ constexpr int statistics_rows = 32, statistics_heads = 8;
  * delta and log_sum_exp of 32 queries of a segment and 8 heads, by head and row (see QueryStatistics). Grid: (groups of heads,
  * tiles of queries), 128 threads: eight lanes to a query and head, elements by lane and then by their tree; through shared
  * memory (2.3 KiB), so that what is laid out by row and head is read in whole sectors and written so by head and row.
+ * Registers (sm_80): at most 42.
  */
 template <class T, int Elements>
 __global__ void __launch_bounds__(128)
@@ -71,7 +72,7 @@ constexpr size_t query_bytes = Tile<Width>::bytes(2 * tile_rows + 4 * key_rows);
  *
  * Grid: (H, tiles of rows), the tiles that see most first within a segment. A warp computes 16 rows; while a tile of keys and
  * values is worked on, the next is being copied; one barrier per tile. dS is rounded to bf16 to multiply the keys.
- * Registers (sm_80): 128 wide REGQ128, 64 wide REGQ64. Shared memory at 128: 64 KiB, two blocks per multiprocessor.
+ * Registers (sm_80): 128 wide 167, 64 wide 125. Shared memory at 128: 64 KiB, two blocks per multiprocessor.
  */
 template <int Width>
 __global__ void __launch_bounds__(tile_threads)
@@ -178,7 +179,7 @@ constexpr size_t key_bytes = Tile<Width>::bytes(2 * tile_rows + 4 * query_rows) 
  * Grid: (G, tiles of rows). A warp computes 16 keys, their scores transposed, so that both sums stay in its registers; while a
  * tile of queries is worked on, the next is being copied; one barrier per tile. P and dS are rounded to bf16 to multiply dout
  * and the queries.
- * Registers (sm_80): 128 wide REGK128, 64 wide REGK64. Shared memory at 128: 64.5 KiB, two blocks per multiprocessor.
+ * Registers (sm_80): 128 wide 251, 64 wide 165. Shared memory at 128: 64.5 KiB, two blocks per multiprocessor.
  */
 template <int Width>
 __global__ void __launch_bounds__(tile_threads)

@@ -8,7 +8,7 @@ namespace {
 
 /**
  * dq of a row by a warp: the keys that it sees, by position. Rows that are no queries become zero. Grid: (H, groups of 4 rows of
- * a segment). Registers (sm_80): at most REGDQ; no shared memory.
+ * a segment). Registers (sm_80): at most 72; no shared memory.
  */
 template <class T, int Columns>
 __global__ void __launch_bounds__(row_kernel_threads, row_blocks)
@@ -40,7 +40,7 @@ __global__ void __launch_bounds__(row_kernel_threads, row_blocks)
 
 /**
  * dk and dv of a row by a warp: the queries that see it, in the order of QueryWalk. Grid: (G, groups of 4 rows of a segment).
- * Registers (sm_80): at most REGDK; no shared memory.
+ * Registers (sm_80): at most 80; no shared memory.
  */
 template <class T, int Columns>
 __global__ void __launch_bounds__(row_kernel_threads, row_blocks)

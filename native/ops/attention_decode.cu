@@ -60,7 +60,7 @@ constexpr size_t part_bytes = Tile<Width>::bytes(head_rows + 2 * part_keys);
  * Grid: (G * tiles of heads, parts, B); blocks of parts behind a row's last key end at once: the grid depends on the page
  * table's size alone, so that a captured launch serves any lengths.
  * Order of sums: of a warp as in `attention`; the four warps in order. Weights are rounded to bf16 to multiply the values.
- * Registers (sm_80): 128 wide REGP128, 64 wide REGP64. Shared memory at 128: 68 KiB, two blocks per multiprocessor, which have
+ * Registers (sm_80): 128 wide 112, 64 wide 62. Shared memory at 128: 68 KiB, two blocks per multiprocessor, which have
  * 128 KiB under way.
  */
 template <int Width>
@@ -180,7 +180,7 @@ __global__ void __launch_bounds__(tile_threads) attention_decode_part_kernel(con
 
 /**
  * Adds up the parts of a row and head, in order, and divides. Grid: (groups of 4 heads, B): a warp per head, four elements per
- * lane. Registers (sm_80): REGC; no shared memory.
+ * lane. Registers (sm_80): 122; no shared memory.
  */
 __global__ void __launch_bounds__(row_kernel_threads, row_blocks)
     attention_decode_combine_kernel(bf16* __restrict__ out, const int32_t* __restrict__ lengths, const DecodeParts parts, int heads,
@@ -209,7 +209,7 @@ __global__ void __launch_bounds__(row_kernel_threads, row_blocks)
 
 /**
  * A warp per row and head over all its keys: bit for bit what `attention` computes by rows. Grid: (groups of 4 heads, B).
- * Registers (sm_80): at most REGROW; no shared memory.
+ * Registers (sm_80): at most 48; no shared memory.
  */
 template <class T, int Columns>
 __global__ void __launch_bounds__(row_kernel_threads, row_blocks)
@@ -239,7 +239,7 @@ PagedAttention<T> paged_attention(const AttentionDecodeArgs& args) {
 }
 
 /**
- * The key and value of a row to its slot of its page. Grid: N. Both are read as they lie, behind the queries, and each head's is
+ * The key and value of a row to its slot of its page. Grid: N. Registers (sm_80): at most 32; no shared memory. Both are read as they lie, behind the queries, and each head's is
  * written as one run.
  */
 template <class T, int Elements>

@@ -40,7 +40,7 @@ __device__ inline void load_placed(const float* placed, int k, int half, float (
 /**
  * One row. Grid: N. The cosines and sines of its position are computed once, in double, into shared memory (D floats) and then
  * serve all its heads; there is no table to be kept. Turns rather than radians are what sine and cosine are taken of, so that
- * reducing the angle is exact. Registers (sm_80): REGROPE.
+ * reducing the angle is exact. Registers (sm_80): at most 40.
  */
 template <class T, int Elements>
 __global__ void __launch_bounds__(rope_threads)

@@ -30,8 +30,10 @@ std::string explanation() {
 
 void start_anew(int threads) {
   static uint64_t calls = 0;
-  SightlineEmulatorSettings settings;
+  SightlineEmulatorSettings settings, current;
+  sightline_emulator_get_settings(&current);
   sightline_emulator_default_settings(&settings);
+  settings.count_traffic = current.count_traffic;
   settings.seed = ++calls;
   settings.random_interleaving = 1;
   settings.async_copies = SIGHTLINE_EMULATOR_COPIES_RANDOM;
