@@ -10,9 +10,13 @@ namespace {
 constexpr int64_t word = sizeof(float);
 constexpr int64_t none = OpWork::no_dimension;
 
+OpWork work_on_bytes(int64_t flops, int64_t bytes, int64_t d0, int64_t d1 = none, int64_t d2 = none) {
+  return {.flops = flops, .bf16_flops = 0, .bytes = bytes, .shape = {d0, d1, d2, none}};
+}
+
 /** Work on `words` numbers of four bytes. */
 OpWork work(int64_t flops, int64_t words, int64_t d0, int64_t d1 = none, int64_t d2 = none) {
-  return {.flops = flops, .bf16_flops = 0, .bytes = words * word, .shape = {d0, d1, d2, none}};
+  return work_on_bytes(flops, words * word, d0, d1, d2);
 }
 
 /** An op that does the same to every element. @param arrays  how many arrays of `count` elements are read or written */
@@ -108,26 +112,28 @@ OpWork count(const AttentionArgs& a) {
   const Pairs seen(a);
   const int64_t q = a.heads * a.head_size, kv = 2 * a.kv_heads * a.head_size;
   // q . k and weight * v; reads q, k and v, writes out and the log-sums.
-  return work(4 * seen.pairs * q, seen.rows * kv + seen.queries * (2 * q + a.heads), seen.rows, a.heads, a.head_size);
+  return work_on_bytes(4 * seen.pairs * q, (seen.rows * kv + seen.queries * 2 * q) * size_of(a.qkv.type) + seen.queries * a.heads * word,
+                       seen.rows, a.heads, a.head_size);
 }
 
 OpWork count(const AttentionBackwardArgs& a) {
   const Pairs seen(a);
   const int64_t q = a.heads * a.head_size, kv = 2 * a.kv_heads * a.head_size;
   // Five products: q . k again, dout . v, dq, dk, dv; reads q, k, v, out, dout and the log-sums, writes all of dqkv.
-  return work(10 * seen.pairs * q, seen.rows * (kv + q + kv) + seen.queries * (3 * q + a.heads), seen.rows, a.heads,
-              a.head_size);
+  const int64_t elements = seen.rows * (kv + q + kv) + seen.queries * 3 * q;
+  return work_on_bytes(10 * seen.pairs * q, elements * size_of(a.qkv.type) + seen.queries * a.heads * word, seen.rows, a.heads,
+                       a.head_size);
 }
 
 OpWork count(const AttentionDecodeArgs& a) {
   int64_t keys = 0;
   for (int64_t row = 0; row < a.rows; ++row) keys += a.lengths[row];
   const int64_t q = a.heads * a.head_size, kv = 2 * a.kv_heads * a.head_size;
-  return work(4 * keys * q, keys * kv + 2 * a.rows * q + a.rows, a.rows, a.heads, a.head_size);
+  return work_on_bytes(4 * keys * q, (keys * kv + 2 * a.rows * q) * size_of(a.qkv.type) + a.rows * word, a.rows, a.heads, a.head_size);
 }
 
 OpWork count(const KvWriteArgs& a) {
-  return work(0, 4 * a.rows * a.kv_heads * a.head_size + a.rows, a.rows, a.kv_heads, a.head_size);
+  return work_on_bytes(0, 4 * a.rows * a.kv_heads * a.head_size * size_of(a.qkv.type) + a.rows * word, a.rows, a.kv_heads, a.head_size);
 }
 
 // ---- rows -----------------------------------------------------------------------------------------------------------
@@ -172,7 +178,7 @@ OpWork count(const RmsNormBackwardArgs& a) {
 
 OpWork count(const RopeArgs& a) {
   const int64_t elements = a.rows * a.heads * a.head_size;
-  return work(3 * elements, 2 * elements + a.rows, a.rows, a.heads, a.head_size);
+  return work_on_bytes(3 * elements, 2 * elements * size_of(a.x.type) + a.rows * word, a.rows, a.heads, a.head_size);
 }
 
 OpWork count(const SwigluArgs& a) { return work(4 * a.rows * a.width, 3 * a.rows * a.width, a.rows, a.width); }

@@ -5,16 +5,11 @@ import { largestRounding, roundStored, runStored, type Storage, toBfloat16 } fro
 
 /** Ops that do not read and write bfloat16 yet, whatever of their cases' arguments may be stored so. */
 const notYetStored: ReadonlySet<string> = new Set([
-  "attention",
-  "attention_backward",
-  "attention_decode",
-  "kv_write",
   "linear_log_prob",
   "linear_log_prob_backward",
   "matmul",
   "pack_matrix",
   "patch_embed",
-  "rope",
   "add",
   "embed",
   "embed_backward",

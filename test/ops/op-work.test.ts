@@ -158,6 +158,15 @@ describe("attention", () => {
     });
   });
 
+  test("moves half as much where elements are stored as bf16, but for the log-sums", () => {
+    const half = new Uint16Array(1);
+    const [rows, q, qkv, heads] = [9, 32, 64, 4];
+    const stored = { ...forward, qkv: half, out: half, causal: true };
+    expect(opWork("attention", stored).bytes).toBe(rows * (2 * (qkv + q) + 4 * heads));
+    const gradients = { ...backward, qkv: half, out: half, dout: half, dqkv: half, causal: true };
+    expect(opWork("attention_backward", gradients).bytes).toBe(rows * (2 * (2 * qkv + 2 * q) + 4 * heads));
+  });
+
   test("leaves out rows that are keys only", () => {
     const first_queries = Int32Array.of(3, 0, 2);
     const pairs = 4 + (5 + 6 + 7);
