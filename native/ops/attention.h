@@ -28,7 +28,9 @@ inline constexpr int64_t attention_block = 64;
  * @param out       (N, H * D) written
  * @param log_sum_exp  (N, H) written: log sum_s exp(scale * q . k), kept for backward
  * @param scale     > 0
- * Numerics: fp32; keys in spans of four blocks of `attention_block` absolute positions with a running maximum and sum, the
+ * Types: one for qkv and out; in bf16 D is even.
+ * @throws invalid_argument otherwise
+ * Numerics: fp32, rounded once where out is bf16; keys in spans of four blocks of `attention_block` absolute positions with a running maximum and sum, the
  * same operations in the same order for a row whatever its neighbours are. `attention_decode` gives the same bits.
  * Source: Vaswani et al. 2017 (equation 1); online softmax, Milakov and Gimelshein 2018, arXiv 1805.02867; grouped heads,
  * Ainslie et al. 2023, arXiv 2305.13245.
@@ -52,7 +54,9 @@ struct AttentionArgs {
  * @param first_queries  as in the forward pass: nothing is read of `dout`, `out` and `log_sum_exp` for rows that are no
  *              queries, their dq is zero
  * @param dqkv  (N, (H + 2 G) * D) written, laid out as qkv
- * Numerics: a key's gradient is summed over its queries in order of segment, head of the group, row.
+ * Types: one for dout, qkv, out and dqkv; in bf16 D is even.
+ * @throws invalid_argument otherwise
+ * Numerics: fp32, rounded once where dqkv is bf16; a key's gradient is summed over its queries in order of segment, head of the group, row.
  * Source: Dao 2023, arXiv 2307.08691, algorithm 2.
  */
 struct AttentionBackwardArgs {

@@ -8,11 +8,11 @@ export const pageTokens = 64;
 export type KvLayout = {
   kv_heads: number;
   head_size: number;
-  /** Floats from the start of a page to the layer's part. */
+  /** Elements from the start of a page to the layer's part. */
   layer_offset: number;
 };
 
-/** Floats of a page that holds this layer, and some more behind it. */
+/** Elements of a page that holds this layer, and some more behind it. */
 export function pageSize({ kv_heads, head_size, layer_offset }: KvLayout): number {
   return layer_offset + pageLayerSize(kv_heads, head_size) + 5;
 }

@@ -41,7 +41,7 @@ export const opWork = addon.opWork;
 
 export const opNames: readonly string[] = addon.opNames();
 
-/** Floats of one layer in a page of the KV cache. */
+/** Elements of one layer in a page of the KV cache. */
 export const pageLayerSize = addon.pageLayerSize;
 
 /** The CPU's instruction-set paths, as far as this machine has them. */
