@@ -26,18 +26,67 @@ const arrays = {
   f64: Float64Array,
 };
 
-const sizes: Record<Type, number> = { u8: 1, s8: 1, u16: 2, s16: 2, u32: 4, s32: 4, u64: 8, s64: 8, f32: 4, f64: 8 };
+const sizes: Record<Type, number> = {
+  u8: 1,
+  s8: 1,
+  u16: 2,
+  s16: 2,
+  u32: 4,
+  s32: 4,
+  u64: 8,
+  s64: 8,
+  f32: 4,
+  f64: 8,
+};
 
 /** Corner values of a type. */
 function corners(type: Type): Value[] {
   switch (type) {
     case "f32":
     case "f64":
-      return [0, -0, 1, -1, 0.5, -2.5, 1.5, 3.7, -3.7, 1e10, -1e10, 3e38, 1e-40, -1e-40, Infinity, -Infinity, NaN, 2 ** 31, 88.5];
+      return [
+        0,
+        -0,
+        1,
+        -1,
+        0.5,
+        -2.5,
+        1.5,
+        3.7,
+        -3.7,
+        1e10,
+        -1e10,
+        3e38,
+        1e-40,
+        -1e-40,
+        Infinity,
+        -Infinity,
+        NaN,
+        2 ** 31,
+        88.5,
+      ];
     default: {
       const bits = BigInt(8 * sizes[type]);
-      const raw = [0n, 1n, 2n, 3n, 5n, 31n, 32n, 33n, 255n, 256n, -1n, -2n, -7n, (1n << (bits - 1n)) - 1n, 1n << (bits - 1n)];
-      const wrapped = raw.map((x) => (type[0] === "s" ? BigInt.asIntN(Number(bits), x) : BigInt.asUintN(Number(bits), x)));
+      const raw = [
+        0n,
+        1n,
+        2n,
+        3n,
+        5n,
+        31n,
+        32n,
+        33n,
+        255n,
+        256n,
+        -1n,
+        -2n,
+        -7n,
+        (1n << (bits - 1n)) - 1n,
+        1n << (bits - 1n),
+      ];
+      const wrapped = raw.map((x) =>
+        type[0] === "s" ? BigInt.asIntN(Number(bits), x) : BigInt.asUintN(Number(bits), x),
+      );
       return sizes[type] === 8 ? wrapped : wrapped.map(Number);
     }
   }
@@ -88,7 +137,15 @@ export function differences(instruction: InstructionCase): string[] {
   });
   const output = new arrays[result](count) as unknown as Value[];
   const register = (type: Type, k: number) =>
-    type === "f32" ? `%f${k}` : type === "f64" ? `%fd${k}` : sizes[type] === 8 ? `%rd${k + 20}` : sizes[type] === 4 ? `%r${k + 20}` : `%rs${k}`;
+    type === "f32"
+      ? `%f${k}`
+      : type === "f64"
+        ? `%fd${k}`
+        : sizes[type] === 8
+          ? `%rd${k + 20}`
+          : sizes[type] === 4
+            ? `%r${k + 20}`
+            : `%rs${k}`;
   let text = instruction.text.replaceAll("$d", register(result, 10));
   const loads = sources.map((type, k) => {
     text = text.replaceAll(`$${"abcd"[k]}`, register(type, k));

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { addressesByThread, type Argument, type CheckOptions, findings, ptxModule, run } from "./ptx.js";
+import { type Argument, addressesByThread, type CheckOptions, findings, ptxModule, run } from "./ptx.js";
 
 const launch = { grid: [2], block: [64] };
 const output = (): Argument => ({ buffer: new Uint32Array(128), initialised: false });
@@ -282,7 +282,10 @@ describe("the checkers find", () => {
   st.shared.u16 [%r11], %rs1;
   ld.shared.u16 %r1, [%r11];`;
     run(moduleOf(body), launch, argumentsOf());
-    const neighbour = body.replace("ld.shared.u16 %r1, [%r11]", "xor.b32 %r11, %r11, 2;\n  ld.shared.u16 %r1, [%r11]");
+    const neighbour = body.replace(
+      "ld.shared.u16 %r1, [%r11]",
+      "xor.b32 %r11, %r11, 2;\n  ld.shared.u16 %r1, [%r11]",
+    );
     expect(findings(moduleOf(neighbour), launch, argumentsOf())[0]).toMatchObject({ kind: "race" });
   });
 

@@ -78,7 +78,17 @@ LOOP:
   });
 
   test("special registers name a thread's place", () => {
-    const names = ["%tid.x", "%tid.y", "%tid.z", "%ctaid.x", "%ctaid.y", "%ctaid.z", "%laneid", "%warpid", "%nctaid.y"];
+    const names = [
+      "%tid.x",
+      "%tid.y",
+      "%tid.z",
+      "%ctaid.x",
+      "%ctaid.y",
+      "%ctaid.z",
+      "%laneid",
+      "%warpid",
+      "%nctaid.y",
+    ];
     const count = names.length;
     // Number of the thread in the grid, x fastest, blocks of 4 x 5 x 3 in a grid of 2 x 3 x 2.
     const ptx = ptxModule(
@@ -99,9 +109,15 @@ ${names.map((name, k) => `  mov.u32 %r4, ${name}; st.global.u32 [%rd0+${4 * k}],
       const inBlock = thread % 60;
       const block = Math.floor(thread / 60);
       expect(Array.from(output.subarray(thread * count, (thread + 1) * count))).toEqual([
-        inBlock % 4, Math.floor(inBlock / 4) % 5, Math.floor(inBlock / 20),
-        block % 2, Math.floor(block / 2) % 3, Math.floor(block / 6),
-        inBlock % 32, Math.floor(inBlock / 32), 3,
+        inBlock % 4,
+        Math.floor(inBlock / 4) % 5,
+        Math.floor(inBlock / 20),
+        block % 2,
+        Math.floor(block / 2) % 3,
+        Math.floor(block / 6),
+        inBlock % 32,
+        Math.floor(inBlock / 32),
+        3,
       ]);
     }
   });
@@ -110,7 +126,10 @@ ${names.map((name, k) => `  mov.u32 %r4, ${name}; st.global.u32 [%rd0+${4 * k}],
 describe("warp-wide instructions", () => {
   test("shuffles move values within segments", () => {
     const shuffle = (mode: string, by: number, clamp: number) =>
-      results(`  shfl.sync.${mode}.b32 %r1|%p0, %r0, ${by}, ${clamp}, -1;\n  @!%p0 add.u32 %r1, %r1, 100;`, 32);
+      results(
+        `  shfl.sync.${mode}.b32 %r1|%p0, %r0, ${by}, ${clamp}, -1;\n  @!%p0 add.u32 %r1, %r1, 100;`,
+        32,
+      );
     const lanes = Array.from(iota(32));
     expect(shuffle("bfly", 5, 31)).toEqual(lanes.map((lane) => lane ^ 5));
     expect(shuffle("down", 3, 31)).toEqual(lanes.map((lane) => (lane + 3 < 32 ? lane + 3 : lane + 100)));
@@ -132,10 +151,15 @@ describe("warp-wide instructions", () => {
     expect(results(`${quarters}\n  redux.sync.add.s32 %r1, %r2, %r4;`, 32)).toEqual(
       Array.from(iota(32), (lane) => 8 * (lane & ~7) + 28),
     );
-    expect(results(`${quarters}\n  setp.ne.u32 %p0, %r2, 9;\n  vote.sync.all.pred %p1, %p0, %r4;\n  selp.u32 %r1, 1, 0, %p1;`, 32)).toEqual(
-      Array.from(iota(32), (lane) => (lane >= 8 && lane < 16 ? 0 : 1)),
+    expect(
+      results(
+        `${quarters}\n  setp.ne.u32 %p0, %r2, 9;\n  vote.sync.all.pred %p1, %p0, %r4;\n  selp.u32 %r1, 1, 0, %p1;`,
+        32,
+      ),
+    ).toEqual(Array.from(iota(32), (lane) => (lane >= 8 && lane < 16 ? 0 : 1)));
+    expect(new Set(results("  sub.s32 %r3, %r2, 20;\n  redux.sync.min.s32 %r1, %r3, -1;", 32))).toEqual(
+      new Set([2 ** 32 - 20]),
     );
-    expect(new Set(results("  sub.s32 %r3, %r2, 20;\n  redux.sync.min.s32 %r1, %r3, -1;", 32))).toEqual(new Set([2 ** 32 - 20]));
     expect(new Set(results("  redux.sync.xor.b32 %r1, %r0, -1;", 32))).toEqual(new Set([0]));
   });
 
@@ -162,10 +186,14 @@ END:`;
   shfl.sync.bfly.b32 %r1, %r0, 1, 31, -1;
 END:
   bar.warp.sync -1;`;
-    const [finding] = findings(perThread(body), { grid: [1], block: [32] }, [{ buffer: new Uint32Array(32) }]);
+    const [finding] = findings(perThread(body), { grid: [1], block: [32] }, [
+      { buffer: new Uint32Array(32) },
+    ]);
     expect(finding).toMatchObject({ kind: "divergence", ptxLine: expect.any(Number) });
     // With the mask of the lanes that are there it is none.
-    expect(results(body.replace("31, -1", "31, 0xffff0000"), 32).slice(16)).toEqual(Array.from(iota(16), (k) => (k + 16) ^ 1));
+    expect(results(body.replace("31, -1", "31, 0xffff0000"), 32).slice(16)).toEqual(
+      Array.from(iota(16), (k) => (k + 16) ^ 1),
+    );
   });
 });
 
@@ -229,11 +257,17 @@ describe("block barriers", () => {
 
   test("a barrier that part of a warp has left is a finding", () => {
     const args = [{ buffer: new Uint32Array(1) }, { u32: 16 }];
-    expect(findings(blockSum, { grid: [1], block: [64] }, args)[0]).toMatchObject({ kind: "barrier", warp: 0 });
+    expect(findings(blockSum, { grid: [1], block: [64] }, args)[0]).toMatchObject({
+      kind: "barrier",
+      warp: 0,
+    });
   });
 
   test("a barrier inside of a branch that a warp is split over is a finding", () => {
-    const ptx = ptxModule([], "  mov.u32 %r0, %laneid;\n  setp.lt.u32 %p0, %r0, 7;\n  @%p0 bra END;\n  bar.sync 0;\nEND:\n  bar.sync 0;");
+    const ptx = ptxModule(
+      [],
+      "  mov.u32 %r0, %laneid;\n  setp.lt.u32 %p0, %r0, 7;\n  @%p0 bra END;\n  bar.sync 0;\nEND:\n  bar.sync 0;",
+    );
     expect(findings(ptx, { grid: [1], block: [32] }, [])[0]).toMatchObject({ kind: "barrier" });
   });
 
@@ -274,14 +308,19 @@ END:`.replaceAll("-128]", "+-128]"),
   test.each(["bar.sync %r3, 64;", "arrive"])("named barriers order the warps that meet: %s", (barrier) => {
     for (const seed of [1, 2, 3, 4]) {
       const output = new Uint32Array(128);
-      run(pairs(barrier), { grid: [1], block: [128] }, [{ buffer: output }], { randomInterleaving: true, seed });
+      run(pairs(barrier), { grid: [1], block: [128] }, [{ buffer: output }], {
+        randomInterleaving: true,
+        seed,
+      });
       expect(Array.from(output.subarray(0, 32))).toEqual(Array.from(iota(32)));
       expect(Array.from(output.subarray(64, 96))).toEqual(Array.from(iota(32), (k) => k + 64));
     }
   });
 
   test("without the barrier they race", () => {
-    const kinds = findings(pairs(""), { grid: [1], block: [128] }, [{ buffer: new Uint32Array(128) }]).map((f) => f.kind);
+    const kinds = findings(pairs(""), { grid: [1], block: [128] }, [{ buffer: new Uint32Array(128) }]).map(
+      (f) => f.kind,
+    );
     expect(kinds).toContain("race");
   });
 });
@@ -318,7 +357,13 @@ describe("a launch", () => {
       const short = { buffer: new Uint32Array(5 * 32 + 7) };
       const found = findings(ptx, { grid: [40], block: [32] }, [short], {}, { threads });
       expect(found).toEqual([
-        expect.objectContaining({ kind: "out_of_bounds", block: [5, 0, 0], warp: 0, lane: 7, kernel: "kernel" }),
+        expect.objectContaining({
+          kind: "out_of_bounds",
+          block: [5, 0, 0],
+          warp: 0,
+          lane: 7,
+          kernel: "kernel",
+        }),
       ]);
     }
   });

@@ -24,7 +24,9 @@ describe("global memory", () => {
   ld.global.nc.L1::no_allocate.${type} ${registers}, [%rd0];
   st.global.${type} [%rd1], ${registers};`,
     );
-    const traffic = run(ptx, launch, [{ buffer: input }, { buffer: output, initialised: false }], { countTraffic: true });
+    const traffic = run(ptx, launch, [{ buffer: input }, { buffer: output, initialised: false }], {
+      countTraffic: true,
+    });
     expect(output).toEqual(input);
     expect(traffic).toMatchObject({
       globalRequests: 4,
@@ -65,9 +67,12 @@ END:`,
   });
 
   test("sectors and their ideal: strided loads touch more than they use", () => {
-    const strided = (bytes: number) => ptxModule(["u64"], `${addressesByThread([bytes])}\n  ld.global.u32 %r1, [%rd0];`);
+    const strided = (bytes: number) =>
+      ptxModule(["u64"], `${addressesByThread([bytes])}\n  ld.global.u32 %r1, [%rd0];`);
     const count = (bytes: number) => {
-      const traffic = run(strided(bytes), { grid: [1], block: [32] }, [{ buffer: new Uint32Array(1024) }], { countTraffic: true });
+      const traffic = run(strided(bytes), { grid: [1], block: [32] }, [{ buffer: new Uint32Array(1024) }], {
+        countTraffic: true,
+      });
       return [traffic.globalSectors, traffic.globalIdealSectors];
     };
     expect(count(0)).toEqual([1, 1]);
@@ -126,7 +131,12 @@ describe("constants and parameters", () => {
   st.global.f64 [%rd0], %fd1;`,
     ).replace(".b8 p3", ".b8 p3[8]");
     const output = new Float64Array(1);
-    const args = [{ buffer: output, initialised: false }, { u32: 40 }, { f64: 0.5 }, { u64: (7n << 32n) | 5n }];
+    const args = [
+      { buffer: output, initialised: false },
+      { u32: 40 },
+      { f64: 0.5 },
+      { u64: (7n << 32n) | 5n },
+    ];
     run(ptx, { grid: [1], block: [1] }, args);
     expect(output[0]).toBe(40 + 0.5 + 5 + 7 + 7);
     expect(native.parsePtx(ptx)[0]).toMatchObject({ name: "kernel", parameterBytes: [8, 4, 8, 8] });
@@ -142,7 +152,8 @@ describe("atomics", () => {
     ["or.b32", 0, -1 >>> 0],
     ["inc.u32", 0, undefined],
   ])("%s on global and shared memory", (operation, initial, expected) => {
-    const signed = operation === "min.s32" || operation === "max.u32" || operation === "or.b32" || operation === "and.b32";
+    const signed =
+      operation === "min.s32" || operation === "max.u32" || operation === "or.b32" || operation === "and.b32";
     const ptx = ptxModule(
       ["u64", "u64"],
       `
@@ -192,7 +203,10 @@ END:`,
 });
 
 describe("PTX that the interpreter does not take is refused with line and text", () => {
-  const refused = (body: string, declarations = "") => () => native.parsePtx(ptxModule(["u64"], body, declarations));
+  const refused =
+    (body: string, declarations = "") =>
+    () =>
+      native.parsePtx(ptxModule(["u64"], body, declarations));
   test.each([
     ["an unknown instruction", "  frobnicate.u32 %r1, %r2;", /PTX line \d+: .*frobnicate\.u32 %r1, %r2/],
     ["an unknown type", "  add.u128 %r1, %r2, %r3;", /add\.u128/],
@@ -204,7 +218,7 @@ describe("PTX that the interpreter does not take is refused with line and text",
     ["a register of the wrong width", "  add.u32 %r1, %rd2, %r3;", /%rd2/],
     ["a missing operand", "  add.u32 %r1, %r2;", /expected 1 results and 2 sources/],
     ["a label that is nowhere", "  bra NOWHERE;", /NOWHERE/],
-    ["a rounding mode it lacks", "  add.rz.f32 %f1, %f2, %f3;", /add\.rz\.f32/],
+    ["a rounding mode it lacks", "  add.rz.f64 %fd1, %fd2, %fd3;", /add\.rz\.f64/],
     ["text that ends early", "  add.u32 %r1, %r2", /ret/],
   ])("%s", (_, body, message) => {
     expect(refused(body)).toThrow(message);

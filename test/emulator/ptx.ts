@@ -1,13 +1,14 @@
 import { loadTestingAddon } from "../testing-addon.js";
 
-/** A kernel argument: device memory (written before the launch unless `initialised` is false) or a number. */
+/** A kernel argument: device memory (written before the launch unless `initialised` is false), a number, or a structure's bytes. */
 export type Argument =
   | { buffer: NodeJS.TypedArray; initialised?: boolean }
   | { u32: number }
   | { s32: number }
   | { f32: number }
   | { f64: number }
-  | { u64: bigint };
+  | { u64: bigint }
+  | { bytes: Uint8Array };
 
 export interface LaunchSize {
   grid: number[];

@@ -6,7 +6,8 @@ const small = (count: number, seed: number) =>
   Float32Array.from({ length: count }, (_, k) => ((Math.imul(k + seed, 2654435761) >>> 16) % 17) - 8);
 
 /** bfloat16 words of exact values. */
-const bf16 = (values: Float32Array) => Uint16Array.from(new Uint32Array(values.buffer.slice(0)), (word) => word >>> 16);
+const bf16 = (values: Float32Array) =>
+  Uint16Array.from(new Uint32Array(values.buffer.slice(0)), (word) => word >>> 16);
 
 /**
  * One warp: C (16 x 8) + A (16 x 16) B (16 x 8), B stored column by column, the fragments gathered element by element as the PTX
@@ -47,7 +48,12 @@ const product = ptxModule(
 test.each(isas)("mma.sync is the product of its matrices, on %s", (isa) => {
   const [a, b, c] = [small(256, 1), small(128, 2), small(128, 3)];
   const output = new Float32Array(128);
-  const args = [{ buffer: bf16(a) }, { buffer: bf16(b) }, { buffer: c }, { buffer: output, initialised: false }];
+  const args = [
+    { buffer: bf16(a) },
+    { buffer: bf16(b) },
+    { buffer: c },
+    { buffer: output, initialised: false },
+  ];
   const traffic = onIsa(isa, () => run(product, { grid: [1], block: [32] }, args));
   const expected = Float32Array.from({ length: 128 }, (_, at) => {
     let sum = c[at]!;
@@ -135,30 +141,37 @@ ${[2, 1, 0]
   st.global.u32 [%rd3], %r10;`,
   );
 
-  test.each([16, 8, 4, 0])("arrives whenever, behind its wait; %i bytes of the last copy, the rest zero", (bytes) => {
-    const input = Uint32Array.from({ length: 3 * 512 }, (_, k) => k * k + 1);
-    const expected = Uint32Array.from({ length: 128 }, (_, thread) => {
-      const from = thread ^ 32;
-      const words = (stage: number, count: number) =>
-        input.subarray(stage * 512 + from * 4, stage * 512 + from * 4 + count).reduce((sum, word) => sum + word, 0);
-      return (words(0, 4) * 3 + words(1, 4)) * 3 + words(2, bytes / 4);
-    });
-    for (const asyncCopies of ["late", "early", "random"] as const)
-      for (const seed of [1, 2]) {
-        const output = new Uint32Array(128);
-        const args = [{ buffer: input }, { buffer: output, initialised: false }, { u32: bytes }];
-        const checks = { asyncCopies, seed, randomInterleaving: seed === 2 };
-        const traffic = run(pipeline, { grid: [1], block: [128] }, args, checks);
-        expect(output).toEqual(expected);
-        expect(traffic).toMatchObject({ asyncCopies: 12, globalBytesRead: 128 * (32 + bytes) });
-      }
-  });
+  test.each([16, 8, 4, 0])(
+    "arrives whenever, behind its wait; %i bytes of the last copy, the rest zero",
+    (bytes) => {
+      const input = Uint32Array.from({ length: 3 * 512 }, (_, k) => k * k + 1);
+      const expected = Uint32Array.from({ length: 128 }, (_, thread) => {
+        const from = thread ^ 32;
+        const words = (stage: number, count: number) =>
+          input
+            .subarray(stage * 512 + from * 4, stage * 512 + from * 4 + count)
+            .reduce((sum, word) => sum + word, 0);
+        return (words(0, 4) * 3 + words(1, 4)) * 3 + words(2, bytes / 4);
+      });
+      for (const asyncCopies of ["late", "early", "random"] as const)
+        for (const seed of [1, 2]) {
+          const output = new Uint32Array(128);
+          const args = [{ buffer: input }, { buffer: output, initialised: false }, { u32: bytes }];
+          const checks = { asyncCopies, seed, randomInterleaving: seed === 2 };
+          const traffic = run(pipeline, { grid: [1], block: [128] }, args, checks);
+          expect(output).toEqual(expected);
+          expect(traffic).toMatchObject({ asyncCopies: 12, globalBytesRead: 128 * (32 + bytes) });
+        }
+    },
+  );
 
   test("reads the source only as far as it says", () => {
     const source = new Uint32Array(2 * 512);
     // The third stage lies beyond the allocation: with no bytes to read it is not touched.
     const args = (bytes: number) => [{ buffer: source }, { buffer: new Uint32Array(128) }, { u32: bytes }];
     run(pipeline, { grid: [1], block: [128] }, args(0));
-    expect(() => run(pipeline, { grid: [1], block: [128] }, args(4))).toThrow(/out_of_bounds: a load of 4 bytes/);
+    expect(() => run(pipeline, { grid: [1], block: [128] }, args(4))).toThrow(
+      /out_of_bounds: a load of 4 bytes/,
+    );
   });
 });

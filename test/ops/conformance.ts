@@ -3,31 +3,6 @@ import { deriveKey, Random } from "../../src/random.js";
 import type { Backend, OpArgument, OpArguments } from "./native-ops.js";
 import { largestRounding, roundStored, runStored, type Storage, toBfloat16 } from "./storage.js";
 
-/** Ops that do not read and write bfloat16 yet, whatever of their cases' arguments may be stored so. */
-const notYetStored: ReadonlySet<string> = new Set([
-  "linear_log_prob",
-  "linear_log_prob_backward",
-  "matmul",
-  "pack_matrix",
-  "patch_embed",
-  "add",
-  "embed",
-  "embed_backward",
-  "gather_rows",
-  "gelu",
-  "gelu_backward",
-  "layer_norm",
-  "layer_norm_backward",
-  "relu",
-  "relu_backward",
-  "rms_norm",
-  "rms_norm_backward",
-  "scatter_add_rows",
-  "sum_rows",
-  "swiglu",
-  "swiglu_backward",
-]);
-
 /** Rounds the result of one step of arithmetic: not at all for the truth, to fp32 for the baseline. */
 export type Rounding = (x: number) => number;
 
@@ -159,7 +134,7 @@ export function conformance<A extends OpArguments>(c: OpCase<A>): Conformance {
     op: c.op,
     title: c.title,
     multiplies,
-    storages: stored.length > 0 && !notYetStored.has(c.op) ? ["fp32", "bf16"] : ["fp32"],
+    storages: stored.length > 0 ? ["fp32", "bf16"] : ["fp32"],
     checkAccuracy(backend, storage) {
       const args = newArgs(backend, storage);
       const truth = c.reference(args, exactly, exactly, exactly);

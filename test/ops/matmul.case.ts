@@ -3,7 +3,7 @@ import type { Random } from "../../src/random.js";
 import { type Conformance, conformance, type Equivalent, type Rounding } from "./conformance.js";
 import { type Floats, normals, unwritten } from "./inputs.js";
 import type { Backend } from "./native-ops.js";
-import { bitsOf, toBfloat16 } from "./storage.js";
+import { bitsOf, roundStored, toBfloat16 } from "./storage.js";
 
 /** Order of A and B in memory: rows one after the other, or columns (a transposed matrix). */
 type Layout = "rows" | "columns";
@@ -188,6 +188,8 @@ const bf16Shapes: Shape[] = [
   { m: 3, n: 17, k: 1030, b: "columns", packed: true },
   { m: 13, n: 31, k: 601, a: "columns", alpha: -2.5, accumulate: true },
   { m: 26, n: 67, k: 2100, bias: true, addend: true, padding: 5 },
+  { m: 130, n: 530, k: 1027, packed: true, accumulate: true },
+  { m: 14, n: 35, k: 2050, a: "columns", accumulate: true, padding: 3 },
   { m: 125, n: 40, k: 37, padding: 9, accumulate: true, packed: true },
   { m: 131, n: 97, k: 2, a: "columns", b: "columns", bias: true, addend: true, alpha: 0.7 },
 ].map((shape) => ({ ...shape, precision: "bf16" }) as Shape);
@@ -198,14 +200,15 @@ export const matmulCases: Conformance[] = [
     return conformance<Args>({
       op: "matmul",
       title: `(${m}, ${k}) by ${a} times (${k}, ${n}) by ${b} ${JSON.stringify(special)}`,
-      args: (random, backend) => {
+      args: (random, backend, storage) => {
         const unpacked = args(shape, random);
+        if (storage === "bf16") roundStored(["b"], unpacked);
         return shape.packed ? packed(unpacked, backend) : unpacked;
       },
       reference: multiply,
       outputs: { c: "forward" },
       multiplies: true,
-      ...(shape.precision === "bf16" && { stored: ["a", "b", "c"] }),
+      stored: ["a", "b", "c", "addend"],
       equivalents,
     });
   }),
@@ -218,6 +221,7 @@ export const matmulCases: Conformance[] = [
     },
     reference: multiply,
     outputs: { c: "forward" },
+    stored: ["a", "b", "c", "addend"],
   }),
   ...[
     { k: 1, n: 1, b: "rows" as const },
@@ -256,7 +260,7 @@ export const matmulCases: Conformance[] = [
           return { packed: result };
         },
         outputs: { packed: "exact" },
-        ...(precision === "bf16" && { stored: ["b"] }),
+        stored: ["b"],
       }),
     ),
   ),

@@ -10,6 +10,7 @@
 // The emulator's, with the signatures of the CUDA runtime: this module is linked with it.
 extern "C" int cudaMalloc(void** pointer, size_t bytes);
 extern "C" int cudaFree(void* pointer);
+extern "C" int cudaDeviceSynchronize();
 
 namespace sightline {
 namespace {
@@ -44,6 +45,7 @@ void start_anew(int threads) {
 }  // namespace
 
 EmulatedArrays::~EmulatedArrays() {
+  cudaDeviceSynchronize();  // an op that failed leaves work behind
   for (void* allocation : allocations_) cudaFree(allocation);
 }
 

@@ -2,7 +2,6 @@
 
 #include <cstdlib>
 #include <cstring>
-#include <deque>
 #include <memory>
 #include <new>
 
@@ -63,7 +62,7 @@ class Arguments {
       read(list.Get(k).As<Napi::Object>(), memory);
       require(bytes_ == kernel.parameters[k].bytes, "arguments[", k, "]: expected ", kernel.parameters[k].bytes, " bytes, received ", bytes_);
     }
-    for (const uint64_t& value : values_) pointers_.push_back(&value);
+    for (const std::vector<uint8_t>& value : values_) pointers_.push_back(value.data());
   }
   const void* const* pointers() const { return pointers_.data(); }
 
@@ -74,8 +73,17 @@ class Arguments {
 
  private:
   void read(const Napi::Object& argument, GlobalMemory& memory) {
-    values_.push_back(0);
-    const auto store = [&](auto value) { std::memcpy(&values_.back(), &value, bytes_ = sizeof value); };
+    values_.emplace_back();
+    const auto store = [&](auto value) {
+      values_.back().resize(bytes_ = sizeof value);
+      std::memcpy(values_.back().data(), &value, sizeof value);
+    };
+    if (argument.Has("bytes")) {
+      const auto array = argument.Get("bytes").As<Napi::Uint8Array>();
+      bytes_ = array.ByteLength();
+      values_.back().assign(array.Data(), array.Data() + bytes_);
+      return;
+    }
     if (argument.Has("buffer")) {
       const auto array = argument.Get("buffer").As<Napi::TypedArray>();
       Buffer buffer{static_cast<uint8_t*>(array.ArrayBuffer().Data()) + array.ByteOffset(), nullptr, array.ByteLength()};
@@ -92,7 +100,7 @@ class Arguments {
     if (argument.Has("s32")) return store(argument.Get("s32").As<Napi::Number>().Int32Value());
     if (argument.Has("f32")) return store(argument.Get("f32").As<Napi::Number>().FloatValue());
     if (argument.Has("f64")) return store(argument.Get("f64").As<Napi::Number>().DoubleValue());
-    require(argument.Has("u64"), "arguments: expected buffer, u32, s32, f32, f64 or u64");
+    require(argument.Has("u64"), "arguments: expected buffer, bytes, u32, s32, f32, f64 or u64");
     bool lossless = false;
     store(argument.Get("u64").As<Napi::BigInt>().Uint64Value(&lossless));
   }
@@ -106,7 +114,7 @@ class Arguments {
     size_t bytes;
   };
 
-  std::deque<uint64_t> values_;
+  std::vector<std::vector<uint8_t>> values_;
   std::vector<Buffer> buffers_;
   std::vector<const void*> pointers_;
   size_t bytes_ = 0;

@@ -5,8 +5,9 @@
 namespace sightline::emulator {
 namespace {
 
-#define SIGHTLINE_EMULATOR_LISTS(isa) \
-  {isa::integer_rows(), isa::bit_rows(), isa::float_rows(), isa::comparison_rows(), isa::conversion_rows(), isa::matrix_rows()}
+#define SIGHTLINE_EMULATOR_LISTS(isa)                                                       \
+  {isa::integer_rows(),    isa::bit_rows(),        isa::float_rows(), isa::directed_rows(), \
+   isa::comparison_rows(), isa::conversion_rows(), isa::matrix_rows()}
 
 std::vector<RowFunction> functions_of(std::initializer_list<RowList> lists) {
   std::vector<RowFunction> functions;

@@ -1,6 +1,6 @@
 #include "emulator/ptx/lanes/formats.h"
 
-// Floating-point arithmetic, rounded to nearest even once per instruction where its name does not say otherwise.
+// Floating-point arithmetic, rounded to nearest even once per instruction.
 namespace sightline::emulator::SIGHTLINE_ISA {
 namespace {
 
@@ -8,18 +8,6 @@ float fused(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
 double fused(double a, double b, double c) { return __builtin_fma(a, b, c); }
 float root(float x) { return __builtin_sqrtf(x); }
 double root(double x) { return __builtin_sqrt(x); }
-
-/** a * b + c rounded down, once. The product is exact in float64, and the rounding error of the sum is found exactly. */
-float fused_down(float a, float b, float c) {
-  const double product = static_cast<double>(a) * static_cast<double>(b), addend = static_cast<double>(c);
-  const double sum = product + addend, part = sum - product;
-  const double error = (product - (sum - part)) + (addend - part);
-  const float single = static_cast<float>(sum);
-  const double excess = static_cast<double>(single) - sum;
-  if (!(excess > 0 || (excess == 0 && error < 0))) return single;
-  const uint32_t bits = std::bit_cast<uint32_t>(single);
-  return std::bit_cast<float>(single > 0 ? bits - 1 : single < 0 ? bits + 1 : 0x80000001u);
-}
 
 template <class T>
 using Bits = std::conditional_t<sizeof(T) == 8, uint64_t, uint32_t>;
@@ -92,11 +80,6 @@ constexpr auto approximations() {
               row("tanh", ".f32", [](float a) { return __builtin_tanhf(a); }));
 }
 
-/** What `expf` rounds down with. */
-constexpr auto rounded_down() {
-  return rows(row("fma.rm", ".f32", [](float a, float b, float c) { return fused_down(a, b, c); }));
-}
-
 /** NaN where either source is. */
 constexpr auto nan_keeping() {
   return rows(row("min.NaN", ".f32", [](float a, float b) { return a != a || b != b ? std::bit_cast<float>(0x7fffffffu) : smaller(a, b); }),
@@ -153,7 +136,7 @@ constexpr auto brain_floats() {
 
 RowList float_rows() {
   static constexpr auto all =
-      arithmetic<float>() + arithmetic<double>() + flushing_arithmetic() + approximations() + rounded_down() + nan_keeping() + brain_floats();
+      arithmetic<float>() + arithmetic<double>() + flushing_arithmetic() + approximations() + nan_keeping() + brain_floats();
   return list_of(all);
 }
 

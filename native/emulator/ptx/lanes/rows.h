@@ -46,6 +46,7 @@ struct RowList {
   RowList integer_rows();             \
   RowList bit_rows();                 \
   RowList float_rows();               \
+  RowList directed_rows();          \
   RowList comparison_rows();          \
   RowList conversion_rows();          \
   RowList matrix_rows();              \
