@@ -66,6 +66,24 @@ export const fp32Epsilon = 2 ** -24;
 /** An output before its op has written it: an element that the op leaves out fails its check. */
 export const unwritten = (count: number): Float32Array => new Float32Array(count).fill(Number.NaN);
 
+/** The numbers as an operand of this precision: themselves, or the bits of the nearest bfloat16, ties to even. */
+export function stored(precision: Precision, numbers: Float32Array): Float32Array | Uint16Array {
+  if (precision === "fp32") return numbers;
+  const words = new Uint32Array(numbers.buffer, numbers.byteOffset, numbers.length);
+  return Uint16Array.from(words, (word) => (word + 0x7fff + ((word >>> 16) & 1)) >>> 16);
+}
+
+/** Element i of what `stored` returned. */
+export function read(numbers: Float32Array | Uint16Array, i: number): number {
+  if (numbers instanceof Float32Array) return numbers[i]!;
+  return new Float32Array(Uint32Array.of(numbers[i]! << 16).buffer)[0]!;
+}
+
+/** The most that storing a result errs by. */
+export function storingError(result: number, precision: Precision): number {
+  return precision === "bf16" ? 2 ** -8 * Math.abs(result) : 0;
+}
+
 /** Evenly spaced indices below `count`, first and last among them. */
 export function samples(count: number, wanted = 16): number[] {
   const number = Math.min(count, wanted);

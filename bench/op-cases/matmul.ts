@@ -1,4 +1,4 @@
-/** C (M, N) = A (M, K) B (K, N) with B a weight that is packed beforehand. */
+/** C (M, N) = A (M, K) B (K, N) with B a weight that is packed beforehand; all three are stored in the precision measured. */
 import type { Precision } from "../../src/native/types.js";
 import type { PeerRequest } from "../comparison.js";
 import { precisions } from "../models.js";
@@ -6,9 +6,12 @@ import {
   type OpCase,
   packMatrix,
   productError,
+  read,
   requireClose,
   runOp,
   samples,
+  stored,
+  storingError,
   unwritten,
 } from "../op-case.js";
 import { source, uniforms } from "../random-inputs.js";
@@ -49,18 +52,18 @@ export const matmulCases: readonly OpCase[] = precisions.flatMap((precision) => 
 ]);
 
 function matmulCase(use: "training" | "decode", [m, n, k]: Shape, precision: Precision): OpCase {
-  const weightBytes = n * k * (precision === "bf16" ? 2 : 4);
+  const size = precision === "bf16" ? 2 : 4;
   return {
     id: `ops/matmul/${use}/${precision}/${m}x${n}x${k}`,
     op: "matmul",
     limit: precision,
     flops: 2 * m * n * k,
-    bytes: weightBytes + 4 * m * (n + k),
+    bytes: size * (n * k + m * (n + k)),
     prepare: (context) => {
       const random = source(3, m, n, k);
-      const a = uniforms(random, m * k);
+      const a = stored(precision, uniforms(random, m * k));
       const weight = uniforms(random, n * k);
-      const c = unwritten(m * n);
+      const c = stored(precision, unwritten(m * n));
       const args = {
         ...{ a, a_row_stride: k, a_column_stride: 1 },
         ...{ b: null, b_row_stride: 0, b_column_stride: 0 },
@@ -72,12 +75,12 @@ function matmulCase(use: "training" | "decode", [m, n, k]: Shape, precision: Pre
         args,
         check: () => {
           runOp(context, "matmul", args);
-          const allowed = productError(k, precision);
           for (const row of samples(m, 4)) {
             for (const column of samples(n)) {
               let sum = 0;
-              for (let i = 0; i < k; i++) sum += a[row * k + i]! * weight[column * k + i]!;
-              requireClose(`C[${row}, ${column}]`, c[row * n + column]!, sum, allowed);
+              for (let i = 0; i < k; i++) sum += read(a, row * k + i) * weight[column * k + i]!;
+              const allowed = productError(k, precision) + storingError(sum, precision);
+              requireClose(`C[${row}, ${column}]`, read(c, row * n + column), sum, allowed);
             }
           }
         },

@@ -14,6 +14,8 @@ struct Variable {
   Tensor value;
   /** Of the value's shape and type. Empty until the first contribution arrives. */
   Tensor gradient;
+  /** Whether nobody reads its gradient, which steps of the backward pass then leave out. */
+  bool constant = false;
   /**
    * Computes `value` anew, to the same bits. Set where that is cheap (norms, activations): such a value is dropped between
    * its use in the forward pass and its use in the backward pass, which keeps a quarter less memory per layer.

@@ -3,6 +3,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 
 namespace sightline {
 
@@ -26,6 +27,13 @@ SIGHTLINE_ALWAYS_INLINE bf16 to_bf16(float x) {
   if (x != x) return {static_cast<uint16_t>(bits >> 16 | 0x40)};
   return {static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16)};
 }
+
+/**
+ * For an op that takes elements in pairs where they are stored as bf16.
+ * @param argument  the op and its argument that says how many elements there are
+ * @throws invalid_argument if an odd number of bf16 is meant
+ */
+void require_pairs(const char* argument, DType type, int64_t count);
 
 /** A pointer to numbers of a type that is known at run time; null where an argument is not wanted. */
 struct Elements {
@@ -64,5 +72,12 @@ struct ConstElements {
   }
   SIGHTLINE_ALWAYS_INLINE ConstElements at(int64_t offset) const { return {static_cast<const char*>(data) + offset * size_of(type), type}; }
 };
+
+/**
+ * For an op that takes these arguments in one type only.
+ * @param arguments  their names, as a message would list them
+ * @throws invalid_argument unless `types`, at least one, are all the same
+ */
+void require_one_type(const char* op, const char* arguments, std::initializer_list<DType> types);
 
 }  // namespace sightline

@@ -40,20 +40,21 @@ void ThreadPool::run(int64_t tasks, Task function, void* state) {
   tasks_ = tasks;
   function_ = function;
   state_ = state;
-  next_.store(0, std::memory_order_relaxed);
-  running_.store(static_cast<uint32_t>(workers_.size()), std::memory_order_relaxed);
-  generation_.fetch_add(1, std::memory_order_release);
+  unfinished_.store(static_cast<uint32_t>(tasks), std::memory_order_relaxed);
+  const uint32_t generation = generation_.load(std::memory_order_relaxed) + 1;
+  unclaimed_.store(uint64_t{generation} << 32 | static_cast<uint64_t>(tasks), std::memory_order_release);
+  generation_.store(generation, std::memory_order_release);
   generation_.notify_all();
   work(0);
   for (int spin = 0;; ++spin) {
-    const uint32_t running = running_.load(std::memory_order_acquire);
-    if (running == 0) break;
+    const uint32_t unfinished = unfinished_.load(std::memory_order_acquire);
+    if (unfinished == 0) break;
     if (spin < spins_before_sleep)
       pause();
     else
-      running_.wait(running, std::memory_order_acquire);
+      unfinished_.wait(unfinished, std::memory_order_acquire);
   }
-  if (failure_) {
+  if (failed_.exchange(false)) {
     std::exception_ptr failure = nullptr;
     std::swap(failure, failure_);
     std::rethrow_exception(failure);
@@ -61,12 +62,17 @@ void ThreadPool::run(int64_t tasks, Task function, void* state) {
 }
 
 void ThreadPool::work(int thread) {
-  try {
-    for (int64_t task; (task = next_.fetch_add(1, std::memory_order_relaxed)) < tasks_;) function_(state_, task, thread);
-  } catch (...) {
-    next_.store(tasks_, std::memory_order_relaxed);
-    std::lock_guard lock(failure_mutex_);
-    if (!failure_) failure_ = std::current_exception();
+  uint64_t unclaimed = unclaimed_.load(std::memory_order_acquire);
+  while (static_cast<uint32_t>(unclaimed) != 0) {
+    if (!unclaimed_.compare_exchange_weak(unclaimed, unclaimed - 1, std::memory_order_acquire)) continue;
+    try {
+      if (!failed_.load(std::memory_order_relaxed)) function_(state_, tasks_ - static_cast<uint32_t>(unclaimed), thread);
+    } catch (...) {
+      std::lock_guard lock(failure_mutex_);
+      if (!failed_.exchange(true)) failure_ = std::current_exception();
+    }
+    if (unfinished_.fetch_sub(1, std::memory_order_acq_rel) == 1) unfinished_.notify_all();
+    unclaimed = unclaimed_.load(std::memory_order_acquire);
   }
 }
 
@@ -83,7 +89,6 @@ void ThreadPool::worker(int thread) {
     seen = generation;
     if (stopping_.load()) return;
     work(thread);
-    if (running_.fetch_sub(1, std::memory_order_acq_rel) == 1) running_.notify_all();
   }
 }
 

@@ -15,6 +15,7 @@ inline constexpr int max_threads = 1024;
 /**
  * Runs numbered tasks on a fixed set of threads, the caller among them. A task is claimed by whichever thread is free,
  * so results stay independent of the thread count exactly when each task computes its own output in its own order.
+ * A thread that the system lets sleep, or gives to somebody else, holds up nothing but the task that it has claimed.
  */
 class ThreadPool {
  public:
@@ -27,7 +28,11 @@ class ThreadPool {
   int size() const { return static_cast<int>(workers_.size()) + 1; }
 
   using Task = void (*)(void* state, int64_t task, int thread);
-  /** Calls `function(state, task, thread)` for every task in [0, tasks) and waits. Rethrows the first exception. */
+  /**
+   * Calls `function(state, task, thread)` for every task in [0, tasks) and waits. Rethrows the first exception, after which
+   * no further tasks were begun.
+   * @param tasks  below 2^32
+   */
   void run(int64_t tasks, Task function, void* state);
 
   /** `body(int64_t task, int thread)` for every task in [0, tasks). */
@@ -43,13 +48,17 @@ class ThreadPool {
   void work(int thread);
 
   std::vector<std::thread> workers_;
+  /** Counts the calls of `run`. */
   std::atomic<uint32_t> generation_{0};
-  std::atomic<uint32_t> running_{0};
-  std::atomic<bool> stopping_{false};
-  std::atomic<int64_t> next_{0};
+  /** The generation in the upper half, the number of tasks that nobody has claimed in the lower: nobody claims from a run that is over. */
+  std::atomic<uint64_t> unclaimed_{0};
+  /** Tasks that have not ended. While there are any, the three members below stay as they are. */
+  std::atomic<uint32_t> unfinished_{0};
   int64_t tasks_ = 0;
   Task function_ = nullptr;
   void* state_ = nullptr;
+  std::atomic<bool> stopping_{false};
+  std::atomic<bool> failed_{false};
   std::mutex failure_mutex_;
   std::exception_ptr failure_;
 };

@@ -115,8 +115,8 @@ struct Functions {
   Status (*matrix_layout_set_attribute)(MatrixLayout* layout, LayoutAttribute attribute, const void* value, size_t bytes);
   Status (*matmul_preference_create)(MatmulPreference** preference);
   Status (*matmul_preference_destroy)(MatmulPreference* preference);
-  Status (*matmul_preference_set_attribute)(MatmulPreference* preference, PreferenceAttribute attribute,
-                                            const void* value, size_t bytes);
+  Status (*matmul_preference_set_attribute)(MatmulPreference* preference, PreferenceAttribute attribute, const void* value,
+                                            size_t bytes);
   Status (*matmul_algo_get_heuristic)(Handle handle, MatmulDescription* description, MatrixLayout* a, MatrixLayout* b,
                                       MatrixLayout* c, MatrixLayout* d, MatmulPreference* preference, int requested,
                                       HeuristicResult* results, int* returned);

@@ -51,7 +51,8 @@ Var Decoder::embed(Tape& tape, const Indices& ids, const Var& features) {
   tape.ops().embed(tape.context(), {embedding_.value.elements(), features ? features->value.elements() : Elements(), ids,
                                     y->value.data(), rows, spec_.width, spec_.embedding_scale});
   tape.record([this, &device, ids, features, y, rows] {
-    const Elements dfeatures = features ? accumulated_gradient(device, *features).elements() : Elements();
+    const bool wanted = features && !features->constant;
+    const Elements dfeatures = wanted ? accumulated_gradient(device, *features).elements() : Elements();
     device.ops().embed_backward(device.context(), {y->gradient.data(), ids, embedding_.gradient.data(), dfeatures, rows,
                                                    spec_.width, spec_.embedding_scale});
   });
@@ -86,17 +87,17 @@ Decoder::LogProbs Decoder::log_probs(Tape& tape, const Var& x, const Indices& ta
   if (entropies) result.entropies = device.allocate(Purpose::activations, rows, 1);
   result.log_prob_output = std::make_shared<Variable>(result.log_probs);
   result.entropy_output = std::make_shared<Variable>(result.entropies);
-  const void* packed = packed_head_.forward.get(device, parameters_, head_);
+  const void* packed = packed_head_.get(device, parameters_, head_);
   tape.ops().linear_log_prob(tape.context(), {x->value.elements(), packed, targets, result.log_probs.data(),
                                               result.entropies.data(), rows, spec_.width, spec_.vocabulary_size,
                                               1.0f / temperature, device.precision()});
   tape.record([this, &device, x, targets, temperature, rows, log_prob = result.log_prob_output,
                entropy = result.entropy_output] {
     Tensor gradient = device.allocate(Purpose::activations, rows, spec_.width, x->value.type());
+    const auto packed_transposed = pack_weight(device, head_.value, false);
     device.ops().linear_log_prob_backward(
         device.context(), {log_prob->gradient.data(), entropy->gradient.data(), x->value.elements(),
-                           packed_head_.forward.get(device, parameters_, head_),
-                           packed_head_.backward.get(device, parameters_, head_), targets, gradient.elements(),
+                           packed_head_.get(device, parameters_, head_), packed_transposed->data(), targets, gradient.elements(),
                            head_.gradient.data(), rows, spec_.width, spec_.vocabulary_size, 1.0f / temperature,
                            device.precision()});
     add_gradient(device, *x, gradient);
@@ -108,7 +109,7 @@ Tensor Decoder::logits(Tape& tape, const Tensor& x) {
   Device& device = tape.device();
   const int64_t n = spec_.vocabulary_size, k = spec_.width;
   Tensor logits = device.allocate(Purpose::activations, x.rows(), n);
-  tape.ops().matmul(tape.context(), {x.elements(), k, 1, nullptr, 0, 0, packed_head_.forward.get(device, parameters_, head_),
+  tape.ops().matmul(tape.context(), {x.elements(), k, 1, nullptr, 0, 0, packed_head_.get(device, parameters_, head_),
                                      logits.elements(), n, nullptr, nullptr, 0, x.rows(), n, k, 1.0f, false, device.precision()});
   return logits;
 }

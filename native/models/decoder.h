@@ -71,7 +71,7 @@ class Decoder {
   ParameterSet::Block embedding_;
   std::vector<Layer> layers_;
   ParameterSet::Block norm_, head_;
-  PackedWeights packed_head_;
+  PackedWeight packed_head_;
 };
 
 }  // namespace sightline

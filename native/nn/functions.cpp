@@ -90,7 +90,8 @@ Var swiglu(Tape& tape, const Var& gate_up) {
     device.ops().swiglu(device.context(), {gate_up->value.elements(), to, rows, width});
   });
   tape.record([&device, gate_up, y, rows, width] {
-    Tensor gradient = device.allocate(Purpose::activations, rows, 2 * width, gate_up->value.type());
+    // The largest of a layer's values is read here for the last time: its memory serves for its gradient.
+    const Tensor gradient = gate_up->value;
     device.ops().swiglu_backward(device.context(),
                                  {y->gradient.elements(), gate_up->value.elements(), gradient.elements(), rows, width});
     add_gradient(device, *gate_up, gradient);

@@ -20,7 +20,7 @@ Var gelu(Tape& tape, const Var& x);
 
 Var relu(Tape& tape, const Var& x);
 
-/** (N, 2F) -> (N, F), see ops/swiglu.h. */
+/** (N, 2F) -> (N, F), see ops/swiglu.h. The backward pass overwrites the value of gate_up, which nothing else may read by then. */
 Var swiglu(Tape& tape, const Var& gate_up);
 
 /** Sizes of an attention layer. */

@@ -12,6 +12,13 @@ MatmulArgs times(const Device& device, ConstElements x, int64_t x_row_stride, in
           m, n, k, alpha, accumulate, device.precision()};
 }
 
+/** c (M, N) = alpha * y w, or added to c: y (M, K) rows y_row_stride apart, w (K, N) as it is stored. */
+MatmulArgs times_plain(const Device& device, ConstElements y, int64_t y_row_stride, const Tensor& w, const Tensor& c, float alpha,
+                       bool accumulate) {
+  return {y, y_row_stride, 1, w.elements(), w.columns(), 1, nullptr, c.elements(), c.columns(), nullptr, nullptr, 0,
+          c.rows(), w.columns(), w.rows(), alpha, accumulate, device.precision()};
+}
+
 /** c (M, N) += alpha * x^T y: x (K, M) rows x_row_stride apart, y (K, N). */
 MatmulArgs transposed_times(const Device& device, ConstElements x, int64_t x_row_stride, int64_t m, const Tensor& y,
                             const Tensor& c, float alpha) {
@@ -21,14 +28,19 @@ MatmulArgs transposed_times(const Device& device, ConstElements x, int64_t x_row
 
 }  // namespace
 
+std::shared_ptr<Storage> pack_weight(Device& device, const Tensor& weight, bool transposed) {
+  const int64_t rows = weight.rows(), columns = weight.columns();
+  const int64_t k = transposed ? columns : rows, n = transposed ? rows : columns;
+  auto packed = device.arena().allocate(static_cast<size_t>(device.packed_bytes(k, n)), Purpose::workspace);
+  device.ops().pack_matrix(device.context(), {weight.elements(), transposed ? 1 : columns, transposed ? columns : 1,
+                                              packed->data(), k, n, device.precision()});
+  return packed;
+}
+
 const void* PackedWeight::get(Device& device, const ParameterSet& parameters, const ParameterSet::Block& weight) {
   if (const uint64_t version = parameters.version(weight); version_ != version) {
-    const int64_t rows = weight.value.rows(), columns = weight.value.columns();
-    const bool transposed = side_ == Side::transposed;
-    const int64_t k = transposed ? columns : rows, n = transposed ? rows : columns;
-    if (!packed_) packed_ = device.arena().allocate(static_cast<size_t>(device.packed_bytes(k, n)), Purpose::workspace);
-    device.ops().pack_matrix(device.context(), {weight.value.elements(), transposed ? 1 : columns, transposed ? columns : 1,
-                                                packed_->data(), k, n, device.precision()});
+    packed_.reset();
+    packed_ = pack_weight(device, weight.value, true);
     version_ = version;
   }
   return packed_->data();
@@ -68,7 +80,7 @@ Var Linear::forward(Tape& tape, const Var& x, const Var& residual) {
   const DType type = residual || keeps_fp32_ ? DType::f32 : device.operand_type();
   const Var y = tape.variable(rows, out(), type);
   const int64_t in = x->value.columns();
-  MatmulArgs product = times(device, x->value.elements(), in, rows, in, packed_.forward.get(device, parameters_, weight_),
+  MatmulArgs product = times(device, x->value.elements(), in, rows, in, packed_.get(device, parameters_, weight_),
                              out(), y->value.elements(), out(), 1.0f, false);
   if (bias_.value) product.bias = bias_.value.data();
   if (residual) {
@@ -82,10 +94,10 @@ Var Linear::forward(Tape& tape, const Var& x, const Var& residual) {
     const int64_t rank = adapter.a.value.rows();
     Tensor projection = device.allocate(Purpose::activations, rows, rank, device.operand_type());
     tape.ops().matmul(tape.context(), times(device, x->value.elements(), in, rows, in,
-                                            adapter.packed_a.forward.get(device, parameters_, adapter.a), rank,
+                                            adapter.packed_a.get(device, parameters_, adapter.a), rank,
                                             projection.elements(), rank, 1.0f, false));
     tape.ops().matmul(tape.context(), times(device, projection.elements(), rank, rows, rank,
-                                            adapter.packed_b.forward.get(device, parameters_, adapter.b), adapter.out,
+                                            adapter.packed_b.get(device, parameters_, adapter.b), adapter.out,
                                             y->value.elements().at(adapter.first_column), out(), adapter.scale, true));
     projections.push_back(std::move(projection));
   }
@@ -108,24 +120,28 @@ void Linear::backward(Device& device, const Var& x, const Var& y, const std::vec
     ops.matmul(context, transposed_times(device, dy.elements(), out(), out(), x->value, weight_.gradient, 1.0f));
   if (bias_.gradient) ops.sum_rows(context, {dy.elements(), bias_.gradient.data(), rows, out()});
 
-  const bool first = !x->gradient;
-  if (first) x->gradient = device.allocate(Purpose::activations, rows, in, x->value.type());
-  ops.matmul(context, times(device, dy.elements(), out(), rows, out(), packed_.backward.get(device, parameters_, weight_), in,
-                            x->gradient.elements(), in, 1.0f, !first));
-
+  std::vector<Tensor> dprojections;
   for (size_t i = 0; i < adapters_.size(); ++i) {
     Adapter& adapter = adapters_[i];
     const ConstElements dpart = dy.elements().at(adapter.first_column);
     const int64_t rank = adapter.a.value.rows();
     ops.matmul(context, transposed_times(device, dpart, out(), adapter.out, projections[i], adapter.b.gradient, adapter.scale));
-    const Tensor dprojection = device.allocate(Purpose::activations, rows, rank, device.operand_type());
-    ops.matmul(context, times(device, dpart, out(), rows, adapter.out,
-                              adapter.packed_b.backward.get(device, parameters_, adapter.b), rank, dprojection.elements(),
-                              rank, adapter.scale, false));
+    Tensor dprojection = device.allocate(Purpose::activations, rows, rank, device.operand_type());
+    ops.matmul(context, times_plain(device, dpart, out(), adapter.b.value, dprojection, adapter.scale, false));
     ops.matmul(context, transposed_times(device, dprojection.elements(), rank, rank, x->value, adapter.a.gradient, 1.0f));
-    ops.matmul(context, times(device, dprojection.elements(), rank, rows, rank,
-                              adapter.packed_a.backward.get(device, parameters_, adapter.a), in, x->gradient.elements(), in,
-                              1.0f, true));
+    dprojections.push_back(std::move(dprojection));
+  }
+
+  // Before its gradient needs as much memory.
+  x->drop_if_cheap();
+  if (x->constant) return;
+  const bool first = !x->gradient;
+  if (first) x->gradient = device.allocate(Purpose::activations, rows, in, x->value.type());
+  ops.matmul(context, times_plain(device, dy.elements(), out(), weight_.value, x->gradient, 1.0f, !first));
+  for (size_t i = 0; i < adapters_.size(); ++i) {
+    const Tensor& dprojection = dprojections[i];
+    ops.matmul(context, times_plain(device, dprojection.elements(), dprojection.columns(), adapters_[i].a.value, x->gradient,
+                                    1.0f, true));
   }
 }
 

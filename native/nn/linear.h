@@ -8,24 +8,20 @@
 
 namespace sightline {
 
-/** A weight W (N, K) packed as the right-hand side of a product, see ops/matmul.h; made anew when the weights have moved. */
+/** A weight W (N, K) packed as the right-hand side of a product, see ops/matmul.h: of x W^T, or of y W where `transposed` is false. */
+std::shared_ptr<Storage> pack_weight(Device& device, const Tensor& weight, bool transposed);
+
+/**
+ * A weight packed for the forward pass, x W^T; made anew when the weights have moved. It is kept because generation uses it for
+ * every token. The backward pass runs less often and on more rows: it has weights packed as it goes.
+ */
 class PackedWeight {
  public:
-  /** Of x W^T, the forward pass, or of y W, which takes the gradient back. */
-  enum class Side { transposed, plain };
-  explicit PackedWeight(Side side) : side_(side) {}
-
   const void* get(Device& device, const ParameterSet& parameters, const ParameterSet::Block& weight);
 
  private:
-  Side side_;
   std::shared_ptr<Storage> packed_;
   uint64_t version_ = 0;
-};
-
-/** A weight packed for both directions. */
-struct PackedWeights {
-  PackedWeight forward{PackedWeight::Side::transposed}, backward{PackedWeight::Side::plain};
 };
 
 /**
@@ -62,14 +58,14 @@ class Linear {
     int64_t first_column, out;
     float scale;
     ParameterSet::Block a, b;
-    PackedWeights packed_a, packed_b;
+    PackedWeight packed_a, packed_b;
   };
   void backward(Device& device, const Var& x, const Var& y, const std::vector<Tensor>& projections);
 
   const ParameterSet& parameters_;
   bool keeps_fp32_;
   ParameterSet::Block weight_, bias_;
-  PackedWeights packed_;
+  PackedWeight packed_;
   std::vector<Adapter> adapters_;
 };
 

@@ -12,9 +12,12 @@ namespace sightline {
 /**
  * A page of the KV cache holds `attention_block` tokens of every layer. Within a page a layer has, per key head, the keys
  * transposed, (D, attention_block), then per value head the values, (attention_block, padded D). A head's rows of V are
- * padded to a multiple of 16 so that vectors never straddle two tokens.
+ * padded to a multiple of 16 so that vectors never straddle two tokens. Elements are stored as those of qkv.
+ * CUDA keeps rows as they are: per key head (attention_block, D) keys, then per key head as many values. Pages are aligned to
+ * 16 bytes there.
  */
 constexpr int64_t padded_head_size(int64_t head_size) { return (head_size + 15) / 16 * 16; }
+/** Elements of a layer in a page. */
 constexpr int64_t page_layer_size(int64_t kv_heads, int64_t head_size) {
   return kv_heads * attention_block * (head_size + padded_head_size(head_size));
 }
@@ -24,9 +27,11 @@ constexpr int64_t page_layer_size(int64_t kv_heads, int64_t head_size) {
  *
  * @param qkv      (B, (H + 2 G) * D) of the new tokens; only the query heads are read
  * @param pages    (B, max_pages) page of each block of positions; entries behind the last block are unused
- * @param layer_offset  floats from the start of a page to the layer's part
+ * @param layer_offset  elements from the start of a page to the layer's part
  * @param lengths  (B) keys that the row sees, its own (already written) included
  * @param out      (B, H * D) written
+ * Types: one for qkv, the pages and out; in bf16 D is even.
+ * @throws invalid_argument otherwise
  */
 struct AttentionDecodeArgs {
   ConstElements qkv;
@@ -39,7 +44,7 @@ struct AttentionDecodeArgs {
 };
 
 /**
- * Writes the keys and values of N rows into their pages.
+ * Writes the keys and values of N rows into their pages, which store elements as qkv does.
  *
  * @param qkv    (N, (H + 2 G) * D), keys already rotated
  * @param pages  (N) page of each row

@@ -72,21 +72,38 @@ inline void for_each_family(CpuContext& context, const Args& args, bool divisibl
 }
 
 /**
- * Stores the rows x[t], t in [0, count), of D floats, x_step apart, at the positions from `position` on of
- * (blocks, D, block_keys).
+ * Stores the rows x[t], t in [0, count), of D elements, x_step apart, at the positions from `position` on of
+ * (blocks, product_depth, block_keys).
  */
-inline void put_transposed(float* blocks, int64_t position, int64_t count, int64_t head_size, const float* x, int64_t x_step) {
+template <class T>
+inline void put_transposed(float* blocks, int64_t position, int64_t count, int64_t head_size, const T* x, int64_t x_step) {
+  const int64_t depth = product_depth<T>(head_size);
   while (count > 0) {
     const int64_t slot = position % block_keys, n = min(count, block_keys - slot);
-    transpose(x, x_step, n, head_size, blocks + (position - slot) * head_size + slot, block_keys);
+    float* to = blocks + (position - slot) * depth + slot;
+    if constexpr (in_pairs<T>)
+      transpose(reinterpret_cast<const float*>(x), x_step / 2, n, depth, to, block_keys);  // word by word
+    else
+      transpose(x, x_step, n, depth, to, block_keys);
     position += n;
     x += n * x_step;
     count -= n;
   }
 }
 
-/** Copies `count` rows of D floats, x_step apart, to rows that are padded with zeros. */
-inline void put_padded(float* rows, int64_t count, int64_t head_size, const float* x, int64_t x_step) {
+/** Block i of keys that `put_transposed` has stored as T. */
+template <class T>
+inline auto transposed_block(const float* blocks, int64_t i, int64_t head_size) {
+  const Elementwise<float> block{blocks + i * block_keys * product_depth<T>(head_size), block_keys};
+  if constexpr (in_pairs<T>)
+    return Pairwise{block};
+  else
+    return block;
+}
+
+/** Copies `count` rows of D elements, x_step apart, to rows of floats that are padded with zeros. */
+template <class T>
+inline void put_padded(float* rows, int64_t count, int64_t head_size, const T* x, int64_t x_step) {
   const int64_t width = padded_head_size(head_size);
   for (int64_t t = 0; t < count; ++t) {
     float* row = rows + t * width;

@@ -38,7 +38,18 @@ inline void keep_in_register([[maybe_unused]] Vec& v) {
 #endif
 }
 
-/** Whether the rows of a tile multiply the same x, or row r the one that begins r * `apart` floats behind the first. */
+/**
+ * Whether products of two things stored as T, along D, are sums over pairs of elements, which the path has an instruction
+ * for. What is multiplied is words of two elements then, and there are half as many.
+ */
+template <class T>
+inline constexpr bool in_pairs = std::is_same_v<T, bf16> && this_isa == Isa::avx512_bf16;
+template <class T>
+constexpr int64_t product_depth(int64_t head_size) {
+  return in_pairs<T> ? head_size / 2 : head_size;
+}
+
+/** Whether the rows of a tile multiply the same matrix, or row r the one that begins r * `apart` elements behind the first. */
 struct Shared {
   static constexpr int64_t apart = 0;
 };
@@ -46,50 +57,80 @@ struct Apart {
   int64_t apart;
 };
 
+/** What `accumulate` multiplies by: rows of elements, `step` apart. */
+template <class T, class Sharing = Shared>
+struct Elementwise {
+  const T* first;
+  int64_t step;
+  Sharing matrices{};
+  static constexpr bool shared = std::is_same_v<Sharing, Shared>;
+
+  Elementwise behind(int64_t elements) const { return {first + elements, step, matrices}; }
+  Vec vector(int r, int64_t s, int c) const { return load(first + r * matrices.apart + s * step + c * lanes); }
+  static Vec add_product(const float* weight, Vec x, Vec sum) { return fma(broadcast(*weight), x, sum); }
+};
+
+/** The same, of words that are pairs of bf16. */
+struct Pairwise : Elementwise<float> {
+  Pairwise behind(int64_t words) const { return {{first + words, step}}; }
+  static Vec add_product(const float* weight, Vec x, Vec sum) { return add_pair_products(broadcast_word(weight), x, sum); }
+};
+
+/** The same, of words whose elements are one below the other, as in the pages of the KV cache: row s pairs rows 2 s, 2 s + 1. */
+template <class Sharing>
+struct Interleaved : Elementwise<bf16, Sharing> {
+  Interleaved behind(int64_t elements) const { return {{this->first + elements, this->step, this->matrices}}; }
+  Vec vector(int r, int64_t s, int c) const {
+    const bf16* from = this->first + r * this->matrices.apart + 2 * s * this->step + c * lanes;
+    return interleaved_pairs(from, from + this->step);
+  }
+  static Vec add_product(const float* weight, Vec x, Vec sum) { return Pairwise::add_product(weight, x, sum); }
+};
+
 /**
- * sums[r] += sum_s weights[r * row_step + s * step] * x[s] over s in [0, count), in order, for rows x[s] that begin `x_step`
- * floats apart: the inner loop of all products of attention.
+ * sums[r] += sum_s weights[r * row_step + s * step] * x[s] over s in [0, count), in order: the inner loop of all products of
+ * attention.
  */
-template <int Rows, int Columns, class Sharing = Shared>
+template <int Rows, int Columns, class Matrix>
 [[gnu::always_inline]] inline void accumulate(Vec (&sums)[Rows][Columns], const float* weights, int64_t row_step, int64_t step,
-                                              const float* x, int64_t x_step, int64_t count, Sharing rows = {}) {
+                                              const Matrix& x, int64_t count) {
   for (int64_t s = 0; s < count; ++s) {
     Vec columns[Columns];
     const auto fetch = [&](int r) {
 #pragma GCC unroll 8
-      for (int c = 0; c < Columns; ++c) columns[c] = load(x + r * rows.apart + s * x_step + c * lanes);
+      for (int c = 0; c < Columns; ++c) columns[c] = x.vector(r, s, c);
     };
-    if constexpr (std::is_same_v<Sharing, Shared>) fetch(0);
-    if constexpr (std::is_same_v<Sharing, Shared> && Columns > 2)
+    if constexpr (Matrix::shared) fetch(0);
+    if constexpr (Matrix::shared && Columns > 2)
       for (Vec& column : columns) keep_in_register(column);
 #pragma GCC unroll 8
     for (int r = 0; r < Rows; ++r) {
-      if constexpr (!std::is_same_v<Sharing, Shared>) fetch(r);
-      const Vec weight = broadcast(weights[r * row_step + s * step]);
+      if constexpr (!Matrix::shared) fetch(r);
 #pragma GCC unroll 8
-      for (int c = 0; c < Columns; ++c) sums[r][c] = fma(weight, columns[c], sums[r][c]);
+      for (int c = 0; c < Columns; ++c)
+        sums[r][c] = Matrix::add_product(weights + r * row_step + s * step, columns[c], sums[r][c]);
     }
   }
 }
 
 /**
- * scores[r][s] = q[r] . k[s] for the first `keys` keys of a block and those behind them up to a whole vector, whose scores
- * mean nothing.
+ * scores[r][s] = finish(q[r] . k[s]) for the first `keys` keys of a block and those behind them up to a whole vector, whose
+ * scores mean nothing.
  *
- * @param q       rows of D, q_step floats apart
- * @param keys_t  (D, block_keys)
+ * @param q       rows of `depth` elements or words, q_step apart
+ * @param keys_t  (depth, block_keys)
  * @param scores  rows score_step floats apart
  */
-template <int Rows, class Sharing = Shared>
-inline void score_block(const float* q, int64_t q_step, const float* keys_t, int64_t head_size, int64_t keys, float* scores,
-                        int64_t score_step, Sharing rows = {}) {
+template <int Rows, class Matrix, class Finish>
+inline void score_block(const float* q, int64_t q_step, const Matrix& keys_t, int64_t depth, int64_t keys, float* scores,
+                        int64_t score_step, const Finish& finish) {
   for_each_tile<tile_columns<Rows>>(0, (keys + lanes - 1) / lanes, [&]<int Columns>(int64_t v) {
     Vec sums[Rows][Columns] = {};
-    accumulate(sums, q, q_step, 1, keys_t + v * lanes, block_keys, head_size, rows);
+    accumulate(sums, q, q_step, 1, keys_t.behind(v * lanes), depth);
 #pragma GCC unroll 8
     for (int r = 0; r < Rows; ++r)
 #pragma GCC unroll 8
-      for (int c = 0; c < Columns; ++c) store(scores + r * score_step + (v + c) * lanes, sums[r][c]);
+      for (int c = 0; c < Columns; ++c) store(scores + r * score_step + (v + c) * lanes, finish(sums[r][c]));
   });
 }
 
@@ -125,21 +166,20 @@ struct Rowwise {
   int64_t step;
 };
 
-/** What a tile of query rows reads and writes. */
+/** What a tile of query rows reads and writes, stored as T. */
+template <class T>
 struct QueryTile {
-  Rowwise<const float> q;
-  Rowwise<float> out;
+  Rowwise<const T> q;
+  Rowwise<T> out;
   /** `first` may be null. */
   Rowwise<float> log_sum_exp;
 };
 
-/**
- * Keys transposed, (D, block_keys), and values, (block_keys, padded D), of one block of positions; the blocks of one key head
- * after the other.
- */
+/** Keys transposed, (depth, block_keys), and values, (block_keys, padded D), of one block of positions. */
+template <class Keys, class Values>
 struct KeyValueBlock {
-  const float* keys;
-  const float* values;
+  Keys keys;
+  Values values;
 };
 
 /**
@@ -183,40 +223,37 @@ struct OnlineSoftmax {
 };
 
 /**
- * Attention of `Rows` query rows. Scores are in units of log 2: q is multiplied by scale * log2(e) beforehand.
+ * Attention of `Rows` query rows. Scores are in units of log 2: multiplied by scale * log2(e), on the side of q where that is
+ * not part of a pair.
  *
- * @tparam OneHead  all rows use one key head; otherwise row r uses the r-th behind the first
  * @param visible  row r sees the keys [0, visible[r]), at least one
- * @param block    block(i): the keys and values of positions [i * block_keys, (i + 1) * block_keys)
+ * @param block    block(i): the KeyValueBlock of positions [i * block_keys, (i + 1) * block_keys)
  * @param scale    > 0
  */
-template <int Rows, bool OneHead, class Block>
-inline void attend_rows(const QueryTile& tile, const int64_t* visible, const Block& block, int64_t head_size, float scale) {
+template <int Rows, class T, class Block>
+inline void attend_rows(const QueryTile<T>& tile, const int64_t* visible, const Block& block, int64_t head_size, float scale) {
   // A line more than the rows need, so that they do not meet in few sets of the cache.
   constexpr int64_t q_step = max_padded_head_size + 16, score_step = span_keys + 16;
   const int64_t width = padded_head_size(head_size);
-  const auto sharing = [](int64_t apart) {
-    if constexpr (OneHead)
-      return Shared{};
-    else
-      return Apart{apart};
-  };
-  const auto key_heads = sharing(block_keys * head_size), value_heads = sharing(block_keys * width);
+  const Vec unit = broadcast(scale * log2_e);
+  const auto finish = [&](Vec score) { return in_pairs<T> ? score * unit : score; };
   alignas(64) float q[Rows * q_step], sums[Rows * q_step], scores[Rows * score_step];
   OnlineSoftmax softmax[Rows];
   int64_t most = 0;
   for (int r = 0; r < Rows; ++r) {
-    for_vectors(head_size, [&](int64_t c, auto n) {
-      store(q + r * q_step + c, load(tile.q.first + r * tile.q.step + c, n) * broadcast(scale * log2_e));
-    });
+    const T* row = tile.q.first + r * tile.q.step;
+    if constexpr (in_pairs<T>)
+      std::memcpy(q + r * q_step, row, static_cast<size_t>(head_size) * sizeof(T));
+    else
+      for_vectors(head_size, [&](int64_t c, auto n) { store(q + r * q_step + c, load(row + c, n) * unit); });
     most = max(most, visible[r]);
   }
   for (int64_t first = 0; first < most; first += span_keys) {
     const int64_t keys = min(span_keys, most - first), end = (keys + lanes - 1) / lanes * lanes;
     const bool last = first + keys == most;
     for (int64_t at = 0; at < keys; at += block_keys)
-      score_block<Rows>(q, q_step, block((first + at) / block_keys).keys, head_size, min(block_keys, keys - at), scores + at,
-                        score_step, key_heads);
+      score_block<Rows>(q, q_step, block((first + at) / block_keys).keys, product_depth<T>(head_size),
+                        min(block_keys, keys - at), scores + at, score_step, finish);
     float correction[Rows], factor[Rows];
     for (int r = 0; r < Rows; ++r) {
       correction[r] = softmax[r].add(scores + r * score_step, min(keys, max(0, visible[r] - first)), end);
@@ -228,8 +265,8 @@ inline void attend_rows(const QueryTile& tile, const int64_t* visible, const Blo
         for (int r = 0; r < Rows; ++r)
           for (int c = 0; c < Columns; ++c) x[r][c] = load(sums + r * q_step + (v + c) * lanes) * broadcast(correction[r]);
       for (int64_t at = 0; at < keys; at += block_keys)
-        accumulate(x, scores + at, score_step, 1, block((first + at) / block_keys).values + v * lanes, width,
-                   min(block_keys, keys - at), value_heads);
+        accumulate(x, scores + at, score_step, 1, block((first + at) / block_keys).values.behind(v * lanes),
+                   min(block_keys, keys - at));
 #pragma GCC unroll 8
       for (int r = 0; r < Rows; ++r)
 #pragma GCC unroll 8

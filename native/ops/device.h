@@ -27,7 +27,7 @@ class Device {
   /** Of the matrix products of the model that lives here. */
   Precision precision() const { return precision_; }
   /** How what lies between products is stored: activations, their gradients, frozen matrices. */
-  DType operand_type() const { return DType::f32; }
+  DType operand_type() const { return precision_ == Precision::bf16 ? DType::bf16 : DType::f32; }
   Arena& arena() { return arena_; }
   virtual ExecutionContext& context() = 0;
   const OpTable& ops() const { return *ops_; }

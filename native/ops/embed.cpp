@@ -11,10 +11,13 @@ void embed(CpuContext& context, const EmbedArgs& a) {
     const int64_t columns = a.columns;
     for (int64_t row = block.first; row < block.last; ++row) {
       const int64_t id = a.ids[row];
-      const float* from = id >= 0 ? a.table.as<float>() + id * columns : a.features.as<float>() + (-1 - id) * columns;
+      const ConstElements stored = id >= 0 ? a.table.at(id * columns) : a.features.at((-1 - id) * columns);
       const Vec scale = broadcast(id >= 0 ? a.scale : 1.0f);
       float* y = a.y + row * columns;
-      for_vectors(columns, [&](int64_t i, auto n) { store(y + i, load(from + i, n) * scale, n); });
+      with_type(stored.type, [&]<class T>(T) {
+        const T* from = stored.as<T>();
+        for_vectors(columns, [&](int64_t i, auto n) { store(y + i, load(from + i, n) * scale, n); });
+      });
     }
   });
 }
@@ -24,10 +27,12 @@ void embed_backward(CpuContext& context, const EmbedBackwardArgs& a) {
   for_column_blocks(context, a.rows, a.columns, [&](int64_t first, int64_t last) {
     for (int64_t row = 0; row < a.rows; ++row) {
       const int64_t id = a.ids[row];
-      float* table = id >= 0 ? a.dtable : a.dfeatures.as<float>();
+      const Elements table = id >= 0 ? Elements(a.dtable) : a.dfeatures;
       if (!table) continue;
-      float* to = table + (id >= 0 ? id : -1 - id) * a.columns;
-      add_scaled_row(id >= 0 ? a.scale : 1.0f, a.dy + row * a.columns + first, to + first, last - first);
+      const Elements to = table.at((id >= 0 ? id : -1 - id) * a.columns + first);
+      with_type(to.type, [&]<class T>(T) {
+        add_scaled_row(id >= 0 ? a.scale : 1.0f, a.dy + row * a.columns + first, to.as<T>(), last - first);
+      });
     }
   });
 }

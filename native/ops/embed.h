@@ -13,8 +13,8 @@ namespace sightline {
  *   y[n] = scale * table[ids[n]]       where ids[n] >= 0
  *   y[n] = features[-1 - ids[n]]       where ids[n] < 0
  *
- * @param table     (V, C) read
- * @param features  (rows, C) read; may be null if no id is negative
+ * @param table     (V, C) read, fp32 or bf16
+ * @param features  (rows, C) read, fp32 or bf16; may be null if no id is negative
  * @param ids       (N); checked by the caller
  * @param y         (N, C) written
  */
@@ -31,7 +31,8 @@ struct EmbedArgs {
 /**
  * dtable[ids[n]] += scale * dy[n] for tokens, dfeatures[-1 - ids[n]] += dy[n] for image rows, in order of n.
  *
- * @param dtable, dfeatures  accumulated; null where not wanted
+ * @param dtable, dfeatures  accumulated; null where not wanted; dfeatures fp32 or bf16
+ * Numerics: every addition is rounded to the type of what is added to.
  */
 struct EmbedBackwardArgs {
   const float* dy;

@@ -18,31 +18,37 @@ inline Vec exp_minus_2u(Vec x) {
 }  // namespace
 
 void gelu(CpuContext& context, const GeluArgs& a) {
-  for_element_blocks(context, a.count, [&](RowBlock block) {
-    const float* x = a.x.as<float>() + block.first;
-    float* y = a.y.as<float>() + block.first;
-    for_vectors(block.last - block.first, [&](int64_t i, auto n) {
-      const Vec v = load(x + i, n);
-      store(y + i, v / (broadcast(1.0f) + exp_minus_2u(v)), n);
+  require_one_type("gelu", "x and y", {a.x.type, a.y.type});
+  with_type(a.x.type, [&]<class T>(T) {
+    for_element_blocks(context, a.count, [&](RowBlock block) {
+      const T* x = a.x.as<T>() + block.first;
+      T* y = a.y.as<T>() + block.first;
+      for_vectors(block.last - block.first, [&](int64_t i, auto n) {
+        const Vec v = load(x + i, n);
+        store(y + i, v / (broadcast(1.0f) + exp_minus_2u(v)), n);
+      });
     });
   });
 }
 
 void gelu_backward(CpuContext& context, const GeluBackwardArgs& a) {
-  for_element_blocks(context, a.count, [&](RowBlock block) {
-    const float* dy = a.dy.as<float>() + block.first;
-    const float* x = a.x.as<float>() + block.first;
-    float* dx = a.dx.as<float>() + block.first;
-    for_vectors(block.last - block.first, [&](int64_t i, auto n) {
-      const Vec v = load(x + i, n);
-      const Vec e = exp_minus_2u(v);
-      const Vec s = broadcast(1.0f) / (broadcast(1.0f) + e);
-      // 1 - s without cancellation; where e is infinite, s is 0.
-      const Vec rest = e < broadcast(1e30f) ? e * s : broadcast(1.0f);
-      const Vec du = broadcast(sqrt_2_over_pi) * fma(broadcast(3.0f * cubic) * v, v, broadcast(1.0f));
-      // d(x s)/dx, where ds/du = 2 s (1 - s).
-      const Vec derivative = fma(broadcast(2.0f) * (s * rest) * v, du, s);
-      store(dx + i, load(dy + i, n) * derivative, n);
+  require_one_type("gelu_backward", "dy, x and dx", {a.dy.type, a.x.type, a.dx.type});
+  with_type(a.x.type, [&]<class T>(T) {
+    for_element_blocks(context, a.count, [&](RowBlock block) {
+      const T* dy = a.dy.as<T>() + block.first;
+      const T* x = a.x.as<T>() + block.first;
+      T* dx = a.dx.as<T>() + block.first;
+      for_vectors(block.last - block.first, [&](int64_t i, auto n) {
+        const Vec v = load(x + i, n);
+        const Vec e = exp_minus_2u(v);
+        const Vec s = broadcast(1.0f) / (broadcast(1.0f) + e);
+        // 1 - s without cancellation; where e is infinite, s is 0.
+        const Vec rest = e < broadcast(1e30f) ? e * s : broadcast(1.0f);
+        const Vec du = broadcast(sqrt_2_over_pi) * fma(broadcast(3.0f * cubic) * v, v, broadcast(1.0f));
+        // d(x s)/dx, where ds/du = 2 s (1 - s).
+        const Vec derivative = fma(broadcast(2.0f) * (s * rest) * v, du, s);
+        store(dx + i, load(dy + i, n) * derivative, n);
+      });
     });
   });
 }

@@ -12,7 +12,7 @@ namespace sightline {
  *
  * @param x       (N, C) read
  * @param weight, bias  (C) read
- * @param y       (N, C) written
+ * @param y       (N, C) written, fp32 or bf16
  * @param mean, rstd    (N) written, kept for backward
  * Numerics: two passes (mean, then centred squares), fp32 in a fixed order per row.
  * Source: Ba et al. 2016, arXiv 1607.06450.
@@ -33,6 +33,7 @@ struct LayerNormArgs {
  * With h = (x - mean) * rstd and g = dy * weight:
  * dx += rstd * (g - mean_c(g) - h * mean_c(g * h)),  dweight += sum_n dy * h,  dbias += sum_n dy
  *
+ * @param dy       (N, C) read, fp32 or bf16
  * @param dx       (N, C) accumulated
  * @param dweight, dbias  (C) accumulated; both null when the parameters are frozen
  */

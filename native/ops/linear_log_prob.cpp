@@ -12,7 +12,7 @@ namespace {
 int64_t rows_per_chunk(int64_t vocabulary) { return max(int64_t{64}, (int64_t{1} << 20) / vocabulary); }
 
 /** logits (rows, V) = x weight^T */
-void compute_logits(CpuContext& context, const float* x, const void* packed_weight, int64_t rows,
+void compute_logits(CpuContext& context, ConstElements x, const void* packed_weight, int64_t rows,
                     int64_t columns, int64_t vocabulary, Precision precision, float* logits) {
   matmul(context, {.a = x,
                    .a_row_stride = columns,
@@ -57,7 +57,7 @@ void linear_log_prob(CpuContext& context, const LinearLogProbArgs& a) {
   float* logits = context.op_scratch(chunk * vocabulary);
   for (int64_t first = 0; first < a.rows; first += chunk) {
     const int64_t rows = min(chunk, a.rows - first);
-    compute_logits(context, a.x.as<float>() + first * a.columns, a.packed_weight, rows, a.columns, vocabulary, a.precision, logits);
+    compute_logits(context, a.x.at(first * a.columns), a.packed_weight, rows, a.columns, vocabulary, a.precision, logits);
     for_row_blocks(context, rows, vocabulary, [&](RowBlock block) {
       for (int64_t row = block.first; row < block.last; ++row) {
         const float* z = logits + row * vocabulary;
@@ -75,7 +75,7 @@ void linear_log_prob_backward(CpuContext& context, const LinearLogProbBackwardAr
   float* logits = context.op_scratch(chunk * vocabulary);
   for (int64_t first = 0; first < a.rows; first += chunk) {
     const int64_t rows = min(chunk, a.rows - first);
-    const float* x = a.x.as<float>() + first * columns;
+    const ConstElements x = a.x.at(first * columns);
     compute_logits(context, x, a.packed_weight, rows, columns, vocabulary, a.precision, logits);
     for_row_blocks(context, rows, vocabulary, [&](RowBlock block) {
       for (int64_t row = block.first; row < block.last; ++row) {

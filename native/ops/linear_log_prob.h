@@ -14,13 +14,13 @@ namespace sightline {
  * exist whole. With z[r] = inverse_temperature * weight x[r]:
  *   log_probs[r] = z[r, target[r]] - log sum_v exp z[r, v],   entropies[r] = -sum_v p[r, v] log p[r, v]
  *
- * @param x              (R, C) read
+ * @param x              (R, C) read, of either type
  * @param packed_weight  the head weight (V, C), transposed and packed by `pack_matrix` as B (C, V)
  * @param targets        (R) in [0, V), checked by the caller
  * @param log_probs      (R) written
  * @param entropies      (R) written, in nats; or null
  * @param precision      of the product, and what packed_weight was packed with
- * Numerics: fp32 but for the product; a row's value depends on that row alone. `sample` reports the same bits.
+ * Numerics: fp32 but for the operands of the product; a row's value depends on that row alone. `sample` reports the same bits.
  */
 struct LinearLogProbArgs {
   ConstElements x;
@@ -41,7 +41,7 @@ struct LinearLogProbArgs {
  *
  * @param packed_weight, precision  as in LinearLogProbArgs
  * @param packed_transposed  the head weight packed by `pack_matrix` as B (V, C)
- * @param dx          (R, C) written
+ * @param dx          (R, C) written, of either type
  * @param dweight     (V, C) accumulated; null when frozen
  * @param dentropies  (R) or null
  */

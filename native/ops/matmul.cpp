@@ -31,50 +31,90 @@ void with_precision(Precision precision, const Body& body) {
     body.template operator()<Precision::fp32>();
 }
 
+/** Elements of the depth that are multiplied before the sums go to C. */
+template <Precision P>
+constexpr int64_t depth_elements = depth_block * elements_per_word(P);
+
+/** Whether sums of several blocks along the depth wait in scratch memory, for C would round each of them. */
+template <Precision P>
+bool sums_wait(const MatmulArgs& m) {
+  return m.c.type == DType::bf16 && m.k > depth_elements<P>;
+}
+
 /** Whether C is written once, without being read, and is more than the caches hold until somebody reads it. */
-bool is_streamed(const MatmulArgs& m, int64_t depth_elements) {
-  constexpr int64_t cache_elements = 1 << 20;
-  const auto aligned = [](int64_t address) { return address % (lanes * static_cast<int64_t>(sizeof(float))) == 0; };
-  return m.m * m.n > cache_elements && m.k <= depth_elements && !m.accumulate &&
-         aligned(reinterpret_cast<intptr_t>(m.c.data)) && aligned(m.c_row_stride * static_cast<int64_t>(sizeof(float)));
+template <Precision P>
+bool is_streamed(const MatmulArgs& m) {
+  constexpr int64_t cache_bytes = int64_t{4} << 20, vector_bytes = sizeof(Vec);
+  const bool written_once = !m.accumulate && (m.k <= depth_elements<P> || sums_wait<P>(m));
+  return written_once && m.m * m.n * size_of(m.c.type) > cache_bytes &&
+         reinterpret_cast<intptr_t>(m.c.data) % vector_bytes == 0 && m.c_row_stride * size_of(m.c.type) % vector_bytes == 0;
 }
 
-/** Where the sums of the tile at (row, column) go; what is added to them is added with the first block along the depth. */
-Epilogue epilogue_at(const MatmulArgs& m, int64_t row, int64_t column, bool first, bool streamed) {
-  return {m.c.as<float>() + row * m.c_row_stride + column,
-          m.c_row_stride,
-          m.bias && first ? m.bias + column : nullptr,
-          m.addend && first ? m.addend.as<float>() + row * m.addend_row_stride + column : nullptr,
-          m.addend_row_stride,
-          m.alpha,
-          m.accumulate || !first,
-          streamed};
+/** Where the sums of the blocks before the last are, from the tile at hand on: in C itself unless `sums_wait`. */
+struct Sums {
+  Elements at;
+  int64_t row_stride;
+};
+
+/** Sums of the tile at (row, column): bias and addend are added with the first block along the depth, then the sums so far. */
+Epilogue epilogue_at(const MatmulArgs& m, int64_t row, int64_t column, const Sums& sums, bool first, bool last, bool streamed) {
+  const Sums c{m.c.at(row * m.c_row_stride + column), m.c_row_stride};
+  const Sums& to = last ? c : sums;
+  Epilogue e{to.at, to.row_stride, nullptr, {}, 0, m.alpha, streamed && last};
+  if (first && m.bias) e.bias = m.bias + column;
+  if (first && m.addend) {
+    e.addend = m.addend.at(row * m.addend_row_stride + column);
+    e.addend_row_stride = m.addend_row_stride;
+  } else if (!first || m.accumulate) {
+    const Sums& from = first ? c : sums;
+    e.addend = from.at;
+    e.addend_row_stride = from.row_stride;
+  }
+  return e;
 }
 
-constexpr int64_t row_tile_size = tile_rows * RowMajorTile::row_stride;
+/** Columns whose sums wait at a time: with row_block rows another quarter of a 1 MB L2 cache. */
+constexpr int64_t waiting_columns = 512;
+constexpr int64_t waiting_row_stride = waiting_columns + 16;  // no power of two, as for A
+
+/** Floats of thread scratch that `multiply_rows` needs for so many rows, a multiple of tile_rows. */
+template <Precision P>
+int64_t row_scratch_size(const MatmulArgs& m, int64_t rows) {
+  return rows * (RowMajorTile::row_stride + (sums_wait<P>(m) ? waiting_row_stride : 0));
+}
 
 /** Rows [first_row, first_row + rows) of C, panels [first_panel, last_panel), where rows of A lie next to each other. */
 template <Precision P>
 void multiply_rows(const MatmulArgs& m, const float* packed_b, int64_t first_row, int64_t rows, int64_t first_panel,
-                   int64_t last_panel, float* packed_a) {
-  const int64_t first_column = first_panel * panel_width;
-  const int64_t columns = min(m.n, last_panel * panel_width) - first_column;
+                   int64_t last_panel, float* scratch) {
   const int64_t panel_stride = words_of<P>(m.k) * panel_width;
-  constexpr int64_t depth_elements = depth_block * elements_per_word(P);
-  const bool streamed = is_streamed(m, depth_elements);
-  for (int64_t k = 0; k < m.k; k += depth_elements) {
-    const int64_t depth = min(depth_elements, m.k - k);
-    for (int64_t i = 0; i < rows; ++i)
-      to_words<P>(m.a.as<float>() + (first_row + i) * m.a_row_stride + k, depth,
-                  packed_a + i / tile_rows * row_tile_size + i % tile_rows * RowMajorTile::row_stride);
-    // A panel of B stays in the nearest caches while every tile of A passes it; with one tile, all panels pass the tile.
-    const int64_t step = rows <= tile_rows ? columns : panel_width;
-    for (int64_t j = 0; j < columns; j += step) {
-      const float* panel = packed_b + (first_column + j) / panel_width * panel_stride + words_of<P>(k) * panel_width;
-      for (int64_t i = 0; i < rows; i += tile_rows)
-        multiply_row_major<typename Packed<P>::Words>(min(tile_rows, rows - i), packed_a + i / tile_rows * row_tile_size, panel,
-                                                      i + tile_rows >= rows, panel_stride, words_of<P>(depth), min(step, columns - j),
-                                                      epilogue_at(m, first_row + i, first_column + j, k == 0, streamed));
+  const bool waiting = sums_wait<P>(m), streamed = is_streamed<P>(m);
+  float* packed_a = scratch + (waiting ? rows * waiting_row_stride : 0);
+  const int64_t end = min(m.n, last_panel * panel_width);
+  const int64_t group = waiting ? waiting_columns : m.n;
+  for (int64_t first_column = first_panel * panel_width; first_column < end; first_column += group) {
+    const int64_t columns = min(group, end - first_column);
+    for (int64_t k = 0; k < m.k; k += depth_elements<P>) {
+      const int64_t depth = min(depth_elements<P>, m.k - k);
+      with_type(m.a.type, [&]<class T>(T) {
+        const T* a = m.a.as<T>() + first_row * m.a_row_stride + k;
+        for (int64_t i = 0; i < rows; ++i)
+          to_words<P>(a + i * m.a_row_stride, depth, packed_a + i * RowMajorTile::row_stride);
+      });
+      // A panel of B stays in the nearest caches while every tile of A passes it; with one tile, all panels pass the tile.
+      const int64_t step = rows <= tile_rows ? columns : panel_width;
+      for (int64_t j = 0; j < columns; j += step) {
+        const int64_t column = first_column + j;
+        const float* panel = packed_b + column / panel_width * panel_stride + words_of<P>(k) * panel_width;
+        for (int64_t i = 0; i < rows; i += tile_rows) {
+          const Sums sums = waiting ? Sums{scratch + i * waiting_row_stride + j, waiting_row_stride}
+                                    : Sums{m.c.at((first_row + i) * m.c_row_stride + column), m.c_row_stride};
+          multiply_row_major<typename Packed<P>::Words>(
+              min(tile_rows, rows - i), {packed_a + i * RowMajorTile::row_stride}, panel, i + tile_rows >= rows, panel_stride,
+              words_of<P>(depth), min(step, columns - j),
+              epilogue_at(m, first_row + i, column, sums, k == 0, k + depth >= m.k, streamed));
+        }
+      }
     }
   }
   if (streamed) finish_streaming();
@@ -89,16 +129,20 @@ void pack(CpuContext& context, const PackMatrixArgs& args) {
     const int64_t words = max(1, task_words / (panels * panel_width)), step = words * elements_per_word(P);
     context.pool().parallel_for((args.k + step - 1) / step, [&](int64_t task, int) {
       const int64_t k = task * step;
-      pack_across<P, panel_width>(args.b.as<float>() + k * args.b_row_stride, args.b_row_stride, args.n, min(step, args.k - k),
-                                  static_cast<float*>(args.packed) + task * words * panel_width, panel_stride);
+      with_type(args.b.type, [&]<class T>(T) {
+        pack_across<P, panel_width>(args.b.as<T>() + k * args.b_row_stride, args.b_row_stride, args.n, min(step, args.k - k),
+                                    static_cast<float*>(args.packed) + task * words * panel_width, panel_stride);
+      });
     });
   } else {
     const int64_t group = max(1, task_words / (panel_stride + 1));
     context.pool().parallel_for((panels + group - 1) / group, [&](int64_t task, int) {
       for (int64_t panel = task * group; panel < min(panels, (task + 1) * group); ++panel)
-        pack_transposed<P, panel_width>(args.b.as<float>() + panel * panel_width * args.b_column_stride, args.b_column_stride,
-                                        min(panel_width, args.n - panel * panel_width), args.k,
-                                        static_cast<float*>(args.packed) + panel * panel_stride);
+        with_type(args.b.type, [&]<class T>(T) {
+          pack_transposed<P, panel_width>(args.b.as<T>() + panel * panel_width * args.b_column_stride, args.b_column_stride,
+                                          min(panel_width, args.n - panel * panel_width), args.k,
+                                          static_cast<float*>(args.packed) + panel * panel_stride);
+        });
     });
   }
 }
@@ -133,7 +177,7 @@ void multiply_by_rows(CpuContext& context, const MatmulArgs& args) {
     const int64_t row = task / column_tasks * rows_per_block, column = task % column_tasks;
     multiply_rows<P>(args, packed_b, row, min(rows_per_block, args.m - row), panels * column / column_tasks,
                      panels * (column + 1) / column_tasks,
-                     context.thread_scratch(thread, rows_per_block / tile_rows * row_tile_size));
+                     context.thread_scratch(thread, row_scratch_size<P>(args, rows_per_block)));
   });
 }
 
@@ -143,24 +187,29 @@ void multiply_by_rows(CpuContext& context, const MatmulArgs& args) {
  */
 template <Precision P>
 void multiply_by_columns(CpuContext& context, const MatmulArgs& args) {
-  constexpr int64_t depth_elements = depth_block * elements_per_word(P);
   constexpr int64_t tile_size = depth_block * tile_rows;
   constexpr int64_t steps_per_task = 32 * elements_per_word(P);
   const int64_t tiles = (args.m + tile_rows - 1) / tile_rows, panels = (args.n + panel_width - 1) / panel_width;
-  float* packed_a = context.shared_scratch(tiles * tile_size + panels * depth_block * panel_width);
+  const int64_t sums_size = sums_wait<P>(args) ? args.m * args.n : 0;
+  float* sums = context.shared_scratch(sums_size + tiles * tile_size + panels * depth_block * panel_width);
+  float* packed_a = sums + sums_size;
   float* block_of_b = packed_a + tiles * tile_size;
   // Threads take groups of panels, all tiles against each: a panel is read once, A stays in the caches.
   const int64_t wanted = context.pool().size() == 1 ? 1 : 4 * context.pool().size();
   const int64_t panel_tasks = min(panels, wanted), tile_tasks = min(tiles, (wanted + panel_tasks - 1) / panel_tasks);
-  for (int64_t k = 0; k < args.k; k += depth_elements) {
-    const int64_t depth = min(depth_elements, args.k - k), words = words_of<P>(depth);
+  for (int64_t k = 0; k < args.k; k += depth_elements<P>) {
+    const int64_t depth = min(depth_elements<P>, args.k - k), words = words_of<P>(depth);
     for_each_task(context, (depth + steps_per_task - 1) / steps_per_task, args.m * args.n * depth, [&](int64_t task, int) {
       const int64_t first = task * steps_per_task, steps = min(steps_per_task, depth - first);
-      pack_across<P, tile_rows>(args.a.as<float>() + (k + first) * args.a_column_stride, args.a_column_stride, args.m, steps,
-                                packed_a + words_of<P>(first) * tile_rows, tile_size);
-      if (!args.packed_b && args.b_column_stride == 1)
-        pack_across<P, panel_width>(args.b.as<float>() + (k + first) * args.b_row_stride, args.b_row_stride, args.n, steps,
+      with_type(args.a.type, [&]<class T>(T) {
+        pack_across<P, tile_rows>(args.a.as<T>() + (k + first) * args.a_column_stride, args.a_column_stride, args.m, steps,
+                                  packed_a + words_of<P>(first) * tile_rows, tile_size);
+      });
+      if (args.packed_b || args.b_column_stride != 1) return;
+      with_type(args.b.type, [&]<class T>(T) {
+        pack_across<P, panel_width>(args.b.as<T>() + (k + first) * args.b_row_stride, args.b_row_stride, args.n, steps,
                                     block_of_b + words_of<P>(first) * panel_width, words * panel_width);
+      });
     });
     const float* packed_b = block_of_b;
     int64_t panel_stride = words * panel_width;
@@ -168,17 +217,19 @@ void multiply_by_columns(CpuContext& context, const MatmulArgs& args) {
       packed_b = static_cast<const float*>(args.packed_b) + words_of<P>(k) * panel_width;
       panel_stride = words_of<P>(args.k) * panel_width;
     } else if (args.b_column_stride != 1) {
-      pack<P>(context, {args.b.as<float>() + k, args.b_row_stride, args.b_column_stride, block_of_b, depth, args.n, P});
+      pack<P>(context, {args.b.at(k), args.b_row_stride, args.b_column_stride, block_of_b, depth, args.n, P});
     }
     for_each_task(context, panel_tasks * tile_tasks, args.m * args.n * depth, [&](int64_t task, int) {
       const int64_t panel_task = task / tile_tasks, tile_task = task % tile_tasks;
       for (int64_t panel = panels * panel_task / panel_tasks; panel < panels * (panel_task + 1) / panel_tasks; ++panel)
         for (int64_t tile = tiles * tile_task / tile_tasks; tile < tiles * (tile_task + 1) / tile_tasks; ++tile) {
           const int64_t row = tile * tile_rows, column = panel * panel_width;
+          const Sums so_far = sums_size > 0 ? Sums{sums + row * args.n + column, args.n}
+                                            : Sums{args.c.at(row * args.c_row_stride + column), args.c_row_stride};
           multiply_tile<typename Packed<P>::Words, DepthMajorTile, tile_rows, 1>(
-              packed_a + tile * tile_size, packed_b + panel * panel_stride, packed_b + (panel + 1) * panel_stride, panel_stride,
-              words, min(tile_rows, args.m - row),
-              min(panel_width, args.n - column), epilogue_at(args, row, column, k == 0, false));
+              {packed_a + tile * tile_size}, packed_b + panel * panel_stride, packed_b + (panel + 1) * panel_stride,
+              panel_stride, words, min(tile_rows, args.m - row), min(panel_width, args.n - column),
+              epilogue_at(args, row, column, so_far, k == 0, k + depth >= args.k, false));
         }
     });
   }

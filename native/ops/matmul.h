@@ -12,6 +12,8 @@ namespace sightline {
 /**
  * C[m, n] = alpha * sum_k A[m, k] * B[k, n] + bias[n] + addend[m, n]   (or added to what C holds)
  *
+ * A, B, C and the addend may each be stored as fp32 or bf16.
+ *
  * @param a, a_row_stride, a_column_stride  A[m, k] = a[m * a_row_stride + k * a_column_stride]; one stride is 1
  * @param b, b_row_stride, b_column_stride  B[k, n] likewise; unused when packed_b is given
  * @param packed_b   B as `pack_matrix` laid it out at the same precision, or null
@@ -19,11 +21,13 @@ namespace sightline {
  * @param bias       (N) or null
  * @param addend     (M, N), rows addend_row_stride apart, or null; may be C itself
  * @param accumulate adds to C instead of overwriting; bias and addend must then be null
- * @param precision  bf16 rounds the elements of A and B, to nearest even, before they are multiplied
+ * @param precision  bf16 rounds the elements of A and B, to nearest even, before they are multiplied; what is stored so already
+ *                   is copied as it lies
  * Numerics: products are summed in fp32 whatever the precision, each element of C in one register in order of k (bf16: two
  * neighbouring k per step, the second first), in blocks of `matmul_depth_block` words whose partial sums are added in order.
- * The order does not depend on M, N, the thread count, or packing, so row m of C is the same bits in any batch. With bf16 the
- * path avx512_bf16 takes the CPU's instruction, which treats subnormal operands and sums as zero.
+ * The order does not depend on M, N, the thread count, packing, or how anything is stored, so row m of C is the same bits in any
+ * batch, and a C stored as bf16 is the fp32 C rounded once. With bf16 the path avx512_bf16 takes the CPU's instructions, which
+ * treat subnormal operands and sums as zero.
  */
 struct MatmulArgs {
   ConstElements a;
@@ -49,7 +53,7 @@ struct MatmulArgs {
  * the right edge: what `matmul` reads best, done once for a weight that many products use. An entry is a 32-bit word, with
  * bf16 two neighbouring k of a column.
  *
- * @param b       as in MatmulArgs
+ * @param b       as in MatmulArgs, stored as fp32 or bf16
  * @param packed  matmul_packed_size(isa, precision, k, n) words, written
  */
 struct PackMatrixArgs {

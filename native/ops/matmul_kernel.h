@@ -34,40 +34,72 @@ struct Bf16Words {
 
 /** A tile of A with the words of each row next to each other. The row stride is no power of two: rows stay apart in the cache. */
 struct RowMajorTile {
-  static constexpr int64_t row_stride = depth_block + 16, depth_stride = 1;
+  // Known here, for twelve addresses that advance would not all stay in registers.
+  static constexpr int64_t row_stride = depth_block + 16;
+  const float* words;
+  const float* at(int64_t row, int64_t word) const { return words + row * row_stride + word; }
 };
 /** A tile of A with the words of each step along the depth next to each other. */
 struct DepthMajorTile {
-  static constexpr int64_t row_stride = 1, depth_stride = tile_rows;
+  const float* words;
+  const float* at(int64_t row, int64_t word) const { return words + word * tile_rows + row; }
 };
 
 /** How a tile of sums goes into C. */
 struct Epilogue {
-  float* c;
+  Elements c;
   int64_t c_row_stride;
   const float* bias;
-  const float* addend;
+  ConstElements addend;
   int64_t addend_row_stride;
   float alpha;
-  bool accumulate;
   /** Whether whole vectors of C go past the caches; their addresses are then aligned. */
   bool streamed;
+
+  /** The same, `columns` to the right. */
+  Epilogue at_column(int64_t columns) const {
+    Epilogue e = *this;
+    e.c = c.at(columns);
+    if (bias) e.bias += columns;
+    if (addend) e.addend = addend.at(columns);
+    return e;
+  }
 };
 
-template <bool Partial>
-inline void store_vector(const Epilogue& e, int64_t row, int64_t column, Vec sum, int64_t count) {
-  const auto read = [&](const float* from) { return Partial ? load_partial(from, count) : load(from); };
+/** What the lanes n of a vector of sums become; `addend` is the row's first element of the tile. */
+template <class Lanes>
+inline Vec finished(const Epilogue& e, ConstElements addend, int64_t column, Vec sum, Lanes n) {
   Vec value = sum * broadcast(e.alpha);
-  if (e.bias) value = value + read(e.bias + column);
-  if (e.addend) value = value + read(e.addend + row * e.addend_row_stride + column);
-  float* c = e.c + row * e.c_row_stride + column;
-  if (e.accumulate) value = value + read(c);
-  if (Partial)
-    store_partial(c, value, count);
-  else if (e.streamed)
-    stream(c, value);
-  else
-    store(c, value);
+  if (e.bias) value = value + load(e.bias + column, n);
+  if (!addend) return value;
+  return value + (addend.type == DType::bf16 ? load(addend.as<bf16>() + column, n) : load(addend.as<float>() + column, n));
+}
+
+/** One row of a tile into C, which is stored as T. Vectors go in pairs: two of bf16 fill a cache line. */
+template <class T, int Vectors>
+[[gnu::always_inline]] inline void store_row(const Epilogue& e, int64_t row, int64_t columns, const Vec (&sums)[Vectors]) {
+  static_assert(Vectors % 2 == 0);
+  T* c = e.c.as<T>() + row * e.c_row_stride;
+  const ConstElements addend = e.addend ? e.addend.at(row * e.addend_row_stride) : e.addend;
+#pragma GCC unroll 8
+  for (int j = 0; j < Vectors; j += 2) {
+    const int64_t left = columns - j * lanes;
+    if (left >= 2 * lanes) {
+      const Vec low = finished(e, addend, j * lanes, sums[j], Whole{});
+      const Vec high = finished(e, addend, (j + 1) * lanes, sums[j + 1], Whole{});
+      if (e.streamed)
+        stream_pair(c + j * lanes, low, high);
+      else
+        store_pair(c + j * lanes, low, high);
+    } else {
+#pragma GCC unroll 2
+      for (int half = 0; half < 2; ++half) {
+        const Part part{min(lanes, left - half * lanes)};
+        if (part.count <= 0) continue;
+        store(c + (j + half) * lanes, finished(e, addend, (j + half) * lanes, sums[j + half], part), part);
+      }
+    }
+  }
 }
 
 /**
@@ -80,7 +112,7 @@ inline void store_vector(const Epilogue& e, int64_t row, int64_t column, Vec sum
  * @param rows, columns how much of the tile exists; the sums of the rest are dropped
  */
 template <class Words, class Tile, int Rows, int Panels>
-void multiply_tile(const float* a, const float* b, const float* next, int64_t panel_stride, int64_t depth, int64_t rows,
+void multiply_tile(const Tile a, const float* b, const float* next, int64_t panel_stride, int64_t depth, int64_t rows,
                    int64_t columns, const Epilogue& e) {
   constexpr int vectors = Panels * panel_vectors;
   Vec sums[Rows][vectors];
@@ -88,8 +120,8 @@ void multiply_tile(const float* a, const float* b, const float* next, int64_t pa
   for (int i = 0; i < Rows; ++i) {
     if (Panels == 1 && i < rows && !e.streamed) {
       // C is not in the nearest cache; by the end of the loop below it will be.
-      __builtin_prefetch(e.c + i * e.c_row_stride, 1);
-      __builtin_prefetch(e.c + i * e.c_row_stride + panel_width - 1, 1);
+      __builtin_prefetch(e.c.at(i * e.c_row_stride).data, 1);
+      __builtin_prefetch(e.c.at(i * e.c_row_stride + panel_width - 1).data, 1);
     }
 #pragma GCC unroll 8
     for (int j = 0; j < vectors; ++j) sums[i][j] = zero();
@@ -105,49 +137,40 @@ void multiply_tile(const float* a, const float* b, const float* next, int64_t pa
     }
 #pragma GCC unroll 16
     for (int i = 0; i < Rows; ++i) {
-      const Vec x = broadcast_word(a + i * Tile::row_stride + p * Tile::depth_stride);
+      const Vec x = broadcast_word(a.at(i, p));
 #pragma GCC unroll 8
       for (int j = 0; j < vectors; ++j) sums[i][j] = Words::multiply_add(x, row[j], sums[i][j]);
     }
   }
-  // Fully unrolled, so that the sums stay in registers throughout.
+  // Inlined and fully unrolled, so that the sums stay in registers throughout.
+  const auto store_as = [&]<class T>(T) __attribute__((always_inline)) {
 #pragma GCC unroll 16
-  for (int i = 0; i < Rows; ++i) {
-    if (i >= rows) break;
-#pragma GCC unroll 8
-    for (int j = 0; j < vectors; ++j) {
-      const int64_t left = columns - j * lanes;
-      if (left >= lanes)
-        store_vector<false>(e, i, j * lanes, sums[i][j], lanes);
-      else if (left > 0)
-        store_vector<true>(e, i, j * lanes, sums[i][j], left);
+    for (int i = 0; i < Rows; ++i) {
+      if (i >= rows) break;
+      store_row<T>(e, i, columns, sums[i]);
     }
-  }
+  };
+  if (e.c.type == DType::bf16)
+    store_as(bf16{});
+  else
+    store_as(float{});
 }
 
 template <class Words, int Rows>
-void multiply_rows_exact(const float* a, const float* b, bool last_use, int64_t panel_stride, int64_t depth, int64_t columns,
-                         Epilogue e) {
+void multiply_rows_exact(RowMajorTile a, const float* b, bool last_use, int64_t panel_stride, int64_t depth, int64_t columns,
+                         const Epilogue& e) {
   constexpr int group = Rows == 1 ? 4 : Rows <= 3 ? 2 : 1;
   // What lies behind the last panel is another thread's.
-  const auto ahead = [&](int panels) { return last_use && columns > panels * panel_width ? panels * panel_stride : 0; };
-  const auto advance = [&](int64_t width) {
-    e.c += width;
-    if (e.bias) e.bias += width;
-    if (e.addend) e.addend += width;
-    columns -= width;
+  const auto ahead = [&](int64_t column, int panels) {
+    return last_use && columns - column > panels * panel_width ? panels * panel_stride : 0;
   };
-  while (columns > (group - 1) * panel_width) {
-    multiply_tile<Words, RowMajorTile, Rows, group>(a, b, b + ahead(group), panel_stride, depth, Rows, columns, e);
-    b += group * panel_stride;
-    if (columns <= group * panel_width) return;
-    advance(group * panel_width);
-  }
-  for (; columns > 0; advance(panel_width)) {
-    multiply_tile<Words, RowMajorTile, Rows, 1>(a, b, b + ahead(1), panel_stride, depth, Rows, columns, e);
-    b += panel_stride;
-    if (columns <= panel_width) return;
-  }
+  int64_t column = 0;
+  for (; columns - column > (group - 1) * panel_width; column += group * panel_width, b += group * panel_stride)
+    multiply_tile<Words, RowMajorTile, Rows, group>(a, b, b + ahead(column, group), panel_stride, depth, Rows,
+                                                    columns - column, e.at_column(column));
+  for (; column < columns; column += panel_width, b += panel_stride)
+    multiply_tile<Words, RowMajorTile, Rows, 1>(a, b, b + ahead(column, 1), panel_stride, depth, Rows, columns - column,
+                                                e.at_column(column));
 }
 
 /**
@@ -155,7 +178,7 @@ void multiply_rows_exact(const float* a, const float* b, bool last_use, int64_t 
  * @param last_use  no other tile reads these panels
  */
 template <class Words>
-void multiply_row_major(int64_t rows, const float* a, const float* b, bool last_use, int64_t panel_stride, int64_t depth,
+void multiply_row_major(int64_t rows, RowMajorTile a, const float* b, bool last_use, int64_t panel_stride, int64_t depth,
                         int64_t columns, const Epilogue& e) {
   switch (rows) {
 #define SIGHTLINE_ROWS(n) \

@@ -13,7 +13,7 @@ namespace sightline {
  *   y[i * P + p] = weight * patch(i, p) + bias + position[p],  P = (size / patch_size)^2, patches row by row
  *
  * @param pixels    (images, channels, size, size) read
- * @param weight    (C, channels * patch_size^2), a patch's pixels in (channel, row, column) order
+ * @param weight    (C, channels * patch_size^2), a patch's pixels in (channel, row, column) order, of either type
  * @param bias      (C)
  * @param position  (P, C)
  * @param y         (images * P, C) written

@@ -7,7 +7,7 @@
 
 namespace sightline {
 
-/** y = max(x, 0), element by element.  @param x, y (count); y may be x */
+/** y = max(x, 0), element by element.  @param x, y (count), both fp32 or both bf16; y may be x */
 struct ReluArgs {
   ConstElements x;
   Elements y;
@@ -15,7 +15,11 @@ struct ReluArgs {
   SIGHTLINE_FIELDS(x, y, count)
 };
 
-/** dx = dy where y > 0, else 0.  @param y the forward result; @param dx (count) written; may be dy */
+/**
+ * dx = dy where y > 0, else 0.
+ * @param y   the forward result
+ * @param dx  (count) written; may be dy; all three fp32 or all bf16
+ */
 struct ReluBackwardArgs {
   ConstElements dy;
   ConstElements y;

@@ -12,7 +12,7 @@ namespace sightline {
  *
  * @param x       (N, C) read
  * @param weight  (C) read
- * @param y       (N, C) written
+ * @param y       (N, C) written, fp32 or bf16
  * @param rstd    (N) written, kept for backward
  * Numerics: fp32 in a fixed order per row.
  * Source: Zhang and Sennrich 2019, arXiv 1910.07467.
@@ -30,6 +30,7 @@ struct RmsNormArgs {
 /**
  * With h = x * rstd and g = dy * weight:  dx += rstd * (g - h * mean_c(g * h)),  dweight += sum_n dy * h
  *
+ * @param dy       (N, C) read, fp32 or bf16
  * @param dx       (N, C) accumulated
  * @param dweight  (C) accumulated; null when frozen
  */

@@ -16,7 +16,8 @@ namespace sightline {
  * @param x          (N) rows row_stride apart, heads * D leading columns read and written
  * @param positions  (N) >= 0
  * @param inverse    rotates by -phi: the backward pass
- * Numerics: angles, cosines and sines in double, rounded to fp32; the rotation in fp32.
+ * Numerics: angles, cosines and sines in double, rounded to fp32; the rotation in fp32, rounded once more where x is
+ * stored as bf16.
  * Source: Su et al. 2021, arXiv 2104.09864, equation 34.
  */
 struct RopeArgs {

@@ -52,14 +52,16 @@ inline void for_column_blocks(CpuContext& context, int64_t rows, int64_t columns
   });
 }
 
-/** y += scale * x, rounded after the product and after the sum. */
-inline void add_scaled_row(float scale, const float* x, float* y, int64_t columns) {
+/** y += scale * x, rounded to fp32 after the product and after the sum, and to y's type in the end. */
+template <class X, class Y>
+inline void add_scaled_row(float scale, const X* x, Y* y, int64_t columns) {
   for_vectors(columns, [&](int64_t i, auto n) {
     store(y + i, load(y + i, n) + broadcast(scale) * load(x + i, n), n);
   });
 }
 
-inline void add_row(const float* x, float* y, int64_t columns) {
+template <class X, class Y>
+inline void add_row(const X* x, Y* y, int64_t columns) {
   for_vectors(columns, [&](int64_t i, auto n) { store(y + i, load(y + i, n) + load(x + i, n), n); });
 }
 

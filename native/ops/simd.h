@@ -195,15 +195,18 @@ typedef __m256i HalfVec;
 typedef uint16_t HalfVec __attribute__((vector_size(lanes * 2)));
 #endif
 
-inline Vec widened(HalfVec halves) {
+/** The bits of each half in the lower half of its lane. */
+inline IntVec zero_extended(HalfVec halves) {
 #if defined(SIGHTLINE_AVX512)
-  return (Vec)_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16);
+  // Not _mm512_cvtepu16_epi32, whose header makes GCC warn of an uninitialised value.
+  return (IntVec)_mm512_maskz_cvtepu16_epi32(static_cast<__mmask16>(0xffff), halves);
 #elif defined(SIGHTLINE_AVX2)
-  return (Vec)_mm256_slli_epi32(_mm256_cvtepu16_epi32((__m128i)halves), 16);
+  return (IntVec)_mm256_cvtepu16_epi32((__m128i)halves);
 #else
-  return (Vec)(__builtin_convertvector(halves, IntVec) << 16);
+  return __builtin_convertvector(halves, IntVec);
 #endif
 }
+inline Vec widened(HalfVec halves) { return (Vec)(zero_extended(halves) << 16); }
 inline HalfVec narrowed(Vec v) {
 #if defined(SIGHTLINE_AVX512_BF16)
   return (HalfVec)_mm512_cvtneps_pbh((__m512)v);
@@ -214,24 +217,30 @@ inline HalfVec narrowed(Vec v) {
 #endif
 }
 
-inline Vec load(const bf16* from) {
+inline HalfVec load_halves(const bf16* from) {
   HalfVec halves;
   __builtin_memcpy(&halves, from, sizeof(halves));
-  return widened(halves);
+  return halves;
 }
+/** The first `count` lanes, zero in the others. */
+inline HalfVec load_halves_partial(const bf16* from, int64_t count) {
+#if defined(SIGHTLINE_AVX512)
+  return _mm256_maskz_loadu_epi16(static_cast<__mmask16>((1u << count) - 1), from);
+#else
+  HalfVec halves{};
+  for (int64_t i = 0; i < count; ++i) halves[i] = from[i].bits;
+  return halves;
+#endif
+}
+inline HalfVec load_halves(const bf16* from, Whole) { return load_halves(from); }
+inline HalfVec load_halves(const bf16* from, Part part) { return load_halves_partial(from, part.count); }
+
+inline Vec load(const bf16* from) { return widened(load_halves(from)); }
 inline void store(bf16* to, Vec v) {
   const HalfVec halves = narrowed(v);
   __builtin_memcpy(to, &halves, sizeof(halves));
 }
-inline Vec load_partial(const bf16* from, int64_t count) {
-#if defined(SIGHTLINE_AVX512)
-  return widened(_mm256_maskz_loadu_epi16(static_cast<__mmask16>((1u << count) - 1), from));
-#else
-  HalfVec halves{};
-  for (int64_t i = 0; i < count; ++i) halves[i] = from[i].bits;
-  return widened(halves);
-#endif
-}
+inline Vec load_partial(const bf16* from, int64_t count) { return widened(load_halves_partial(from, count)); }
 inline void store_partial(bf16* to, Vec v, int64_t count) {
 #if defined(SIGHTLINE_AVX512)
   _mm256_mask_storeu_epi16(to, static_cast<__mmask16>((1u << count) - 1), narrowed(v));
@@ -244,6 +253,36 @@ inline Vec load(const bf16* from, Whole) { return load(from); }
 inline Vec load(const bf16* from, Part part) { return load_partial(from, part.count); }
 inline void store(bf16* to, Vec v, Whole) { store(to, v); }
 inline void store(bf16* to, Vec v, Part part) { store_partial(to, v, part.count); }
+
+/** Word i: the pair (first[i], second[i]). */
+inline Vec interleaved_pairs(HalfVec first, HalfVec second) {
+#if defined(SIGHTLINE_AVX512)
+  typedef int16_t Sixteen __attribute__((vector_size(32)));
+  return (Vec)__builtin_shufflevector((Sixteen)first, (Sixteen)second, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23, 8,
+                                      24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+#else
+  return (Vec)(zero_extended(first) | zero_extended(second) << 16);
+#endif
+}
+inline Vec interleaved_pairs(const bf16* first, const bf16* second) {
+  HalfVec a, b;
+  __builtin_memcpy(&a, first, sizeof(a));
+  __builtin_memcpy(&b, second, sizeof(b));
+  return interleaved_pairs(a, b);
+}
+
+/** The 2 * lanes elements low, high; those of bf16 are one vector. */
+inline void store_pair(float* to, Vec low, Vec high) {
+  store(to, low);
+  store(to + lanes, high);
+}
+inline void store_pair(bf16* to, Vec low, Vec high) { store(reinterpret_cast<float*>(to), neighbouring_pairs(low, high)); }
+/** As `stream`: `to` is aligned to the vector. */
+inline void stream_pair(float* to, Vec low, Vec high) {
+  stream(to, low);
+  stream(to + lanes, high);
+}
+inline void stream_pair(bf16* to, Vec low, Vec high) { stream(reinterpret_cast<float*>(to), neighbouring_pairs(low, high)); }
 
 /** Calls body(T{}) for the type T, float or bf16, that elements are stored as. */
 template <class Body>
@@ -312,7 +351,11 @@ inline float sum_vectors(int64_t count, Term term) {
  * Cody-Waite reduction to |r| <= ln(2) / 2 and the polynomial of Cephes expf.
  */
 inline Vec exp(Vec x) {
+#if defined(SIGHTLINE_AVX512)
+  const Vec clamped = x;  // what is out of range is replaced in the end
+#else
   const Vec clamped = min(max(x, broadcast(-87.3f)), broadcast(88.7f));
+#endif
   const Vec shifted = fma(clamped, broadcast(1.44269504f), broadcast(12582912.0f));  // 1.5 * 2^23: rounds to an integer
   const Vec n = shifted - broadcast(12582912.0f);
   Vec r = fma(n, broadcast(-0.693359375f), clamped);
@@ -324,6 +367,12 @@ inline Vec exp(Vec x) {
   p = fma(p, r, broadcast(1.6666665459e-1f));
   p = fma(p, r, broadcast(5.0000001201e-1f));
   p = fma(p, r * r, r) + broadcast(1.0f);
+#if defined(SIGHTLINE_AVX512)
+  const __mmask16 in_reach = _mm512_cmp_ps_mask((__m512)x, (__m512)broadcast(-87.3f), _CMP_NLT_UQ);
+  const __mmask16 beyond = _mm512_cmp_ps_mask((__m512)x, (__m512)broadcast(88.7f), _CMP_GT_OQ);
+  const __m512 result = _mm512_maskz_scalef_ps(in_reach, (__m512)p, (__m512)n);
+  return (Vec)_mm512_mask_mov_ps(result, beyond, (__m512)broadcast(__builtin_inff()));
+#else
   // 2^n in two factors, since n reaches 128.
   const IntVec exponent = __builtin_convertvector(n, IntVec);
   const IntVec half = exponent >> 1;
@@ -331,6 +380,7 @@ inline Vec exp(Vec x) {
   const Vec small = x < broadcast(-87.3f) ? zero() : result;
   const Vec large = x > broadcast(88.7f) ? broadcast(__builtin_inff()) : small;
   return x == x ? large : x;
+#endif
 }
 
 inline float exp(float x) { return exp(broadcast(x))[0]; }

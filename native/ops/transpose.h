@@ -24,8 +24,9 @@ template <int Bit>
 inline constexpr int64_t lane_count(Whole) { return lanes; }
 inline constexpr int64_t lane_count(Part part) { return part.count; }
 
-/** to[c * to_step + r] = from[r * from_step + c] for r in [0, rows), c in [0, columns). */
-inline void transpose(const float* from, int64_t from_step, int64_t rows, int64_t columns, float* to, int64_t to_step) {
+/** to[c * to_step + r] = from[r * from_step + c] for r in [0, rows), c in [0, columns). @tparam T  float or bf16 */
+template <class T>
+inline void transpose(const T* from, int64_t from_step, int64_t rows, int64_t columns, float* to, int64_t to_step) {
   for_vectors(rows, [&](int64_t r, auto row_part) {
     for_vectors(columns, [&](int64_t c, auto column_part) {
       Vec x[lanes];

@@ -77,7 +77,16 @@ async function evaluateCheckpoint(
     const { random, optimal } = await evaluateReferences(panel);
     const scores = { sampled, greedy, random, optimal };
     if (json) {
-      const result = { checkpoint, task: task.name, seed, temperature, maxNewTokens, device, precision, ...scores };
+      const result = {
+        checkpoint,
+        task: task.name,
+        seed,
+        temperature,
+        maxNewTokens,
+        device,
+        precision,
+        ...scores,
+      };
       stdout.write(`${JSON.stringify(result, undefined, 2)}\n`);
     } else {
       stdout.write(`${episodes} episodes of ${task.name}, panel ${seed}\n${formatScores(scores)}\n`);

@@ -106,7 +106,10 @@ const ppo = z.strictObject({
   maxNewTokens: count.default(96).describe("Longest response, in tokens."),
   maxLogProbMismatch: notNegative
     .default(0)
-    .describe("Largest difference allowed between a token's log-probs in sampling and in scoring, in nats."),
+    .describe(
+      "Largest difference allowed between a token's log-probs in sampling and in scoring, in nats. On the CPU they are " +
+        "equal; a GPU sums products of other sizes in other orders, so there it takes about 0.1.",
+    ),
 });
 
 const ppoRun = z

@@ -20,6 +20,7 @@ export interface Settings {
 
 export interface Kernels {
   launchWithChevrons(y: bigint, n: number, stream: Pointer): number;
+  deviceName(name: Uint8Array, bytes: number): number;
   setFactors(values: Float32Array): number;
   blocksPerMultiprocessor(threads: number, dynamicSharedBytes: number): number;
 }
@@ -92,8 +93,7 @@ export const nonBlocking = 1;
 /** Throws unless a call succeeded. */
 export function ok(error: number): void {
   if (error === 0) return;
-  const why = emulator.refusal() || emulator.violation(0);
-  throw new Error(`${runtime.cudaGetErrorName(error)}: ${why}`);
+  throw new Error(`${runtime.cudaGetErrorName(error)}: ${emulator.refusal()}`);
 }
 
 /** The handle or pointer that a creating call stores. */

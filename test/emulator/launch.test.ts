@@ -64,6 +64,12 @@ describe.skipIf(withoutKernels !== "")(`kernels compiled by nvcc${withoutKernels
     expect(download(y, count, stream)).toEqual(numbers(count, () => 3));
   });
 
+  test("see an A100 in the toolkit's own structure of properties", () => {
+    const name = new Uint8Array(64);
+    expect(kernels.deviceName(name, 64)).toBe(80);
+    expect(Buffer.from(name).toString()).toMatch(/emulated NVIDIA A100/);
+  });
+
   test("are counted by name", () => {
     emulator.configure({ countTraffic: 1 });
     const y = allocate(bytes);

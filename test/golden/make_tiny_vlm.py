@@ -7,8 +7,9 @@ Needs: torch==2.13.0, numpy==2.4.6, safetensors==0.8.0.
 An implementation of the model in plain PyTorch, one sequence at a time, in float64. The loss
     L = sum_t a_t log p(y_t) + sum_t c_t H_t + sum_s b_s V_s
 with given coefficients reaches every parameter. The same in float32 shows how much rounding alone changes
-each result, and once more with the operands of every linear layer's products, forward and backward, rounded to
-bfloat16; the test allows the engine a small multiple of that.
+each result, and once more with the engine's bfloat16: the operands of every linear layer's products, forward and
+backward, are rounded to it, and so is all that lies between two products, with its gradient. The test allows the
+engine a small multiple of either.
 
   model.safetensors     the weights (float32)
   expected.safetensors  images, coefficients, log-probs, entropies, values (float64), gradients (float32)
@@ -150,12 +151,28 @@ class Bfloat16Product(torch.autograd.Function):
         return gradient @ weight, columns.T @ x.reshape(-1, x.shape[-1])
 
 
-class Model:
-    """The model in one floating-point type. Shapes: T tokens, C channels, H heads, D head size."""
+class Bfloat16Storage(torch.autograd.Function):
+    """x, and its gradient, rounded to bfloat16."""
 
-    def __init__(self, parameters: Parameters, bfloat16_products: bool):
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        return x.bfloat16().to(x.dtype)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> Tensor:
+        return gradient.bfloat16().to(gradient.dtype)
+
+
+class Model:
+    """
+    The model in one floating-point type, or with all but the residual stream and the outputs stored as bfloat16.
+    Shapes: T tokens, C channels, H heads, D head size.
+    """
+
+    def __init__(self, parameters: Parameters, bfloat16: bool):
         self.parameters = parameters
-        self.product = Bfloat16Product.apply if bfloat16_products else lambda x, weight: x @ weight.T
+        self.product = Bfloat16Product.apply if bfloat16 else lambda x, weight: x @ weight.T
+        self.store = Bfloat16Storage.apply if bfloat16 else lambda x: x
         self.dtype = next(iter(parameters.values())).dtype
 
     def linear(self, name: str, x: Tensor) -> Tensor:
@@ -165,15 +182,23 @@ class Model:
 
     def heads(self, name: str, x: Tensor, head_size: int) -> Tensor:
         """(T, C) -> (H, T, D)."""
-        return self.linear(name, x).unflatten(-1, (-1, head_size)).transpose(0, 1)
+        return self.store(self.linear(name, x)).unflatten(-1, (-1, head_size)).transpose(0, 1)
 
     def layer_norm(self, name: str, x: Tensor) -> Tensor:
         weight, bias = self.parameters[f"{name}.weight"], self.parameters[f"{name}.bias"]
-        return F.layer_norm(x, x.shape[-1:], weight, bias, SPEC["vision"]["normEpsilon"])
+        return self.store(F.layer_norm(x, x.shape[-1:], weight, bias, SPEC["vision"]["normEpsilon"]))
 
     def rms_norm(self, name: str, x: Tensor) -> Tensor:
         mean_square = x.pow(2).mean(-1, keepdim=True)
-        return x / (mean_square + SPEC["decoder"]["normEpsilon"]).sqrt() * self.parameters[f"{name}.weight"]
+        normalised = x / (mean_square + SPEC["decoder"]["normEpsilon"]).sqrt()
+        return self.store(normalised * self.parameters[f"{name}.weight"])
+
+    def attention(self, scores: Tensor, v: Tensor) -> Tensor:
+        """(H, T, T), (H, T, D) -> (T, C)."""
+        return self.store((torch.softmax(scores, dim=-1) @ v).transpose(0, 1).flatten(1))
+
+    def gelu(self, x: Tensor) -> Tensor:
+        return self.store(F.gelu(self.store(x), approximate="tanh"))
 
     def vision(self, image: Tensor) -> Tensor:
         """(channels, imageSize, imageSize) -> (T, decoder width), tokens row by row."""
@@ -189,12 +214,12 @@ class Model:
                 self.heads(f"{layer}.attention.{part}", h, spec["width"] // spec["heads"])
                 for part in ("q", "k", "v")
             )
-            mixed = torch.softmax(q @ k.mT / math.sqrt(q.shape[-1]), dim=-1) @ v
-            x = x + self.linear(f"{layer}.attention.out", mixed.transpose(0, 1).flatten(1))
+            mixed = self.attention(q @ k.mT / math.sqrt(q.shape[-1]), v)
+            x = x + self.linear(f"{layer}.attention.out", mixed)
             h = self.linear(f"{layer}.mlp.up", self.layer_norm(f"{layer}.norm2", x))
-            x = x + self.linear(f"{layer}.mlp.down", F.gelu(h, approximate="tanh"))
+            x = x + self.linear(f"{layer}.mlp.down", self.gelu(h))
         h = self.linear("projector.up", self.layer_norm("vision.norm", x))
-        return self.linear("projector.down", F.gelu(h, approximate="tanh"))
+        return self.store(self.linear("projector.down", self.gelu(h)))
 
     def rotate(self, x: Tensor) -> Tensor:
         """(H, T, D): the pair (x_k, x_{k + D/2}) turns by position * theta^(-2k / D)."""
@@ -203,7 +228,7 @@ class Model:
         angles = torch.arange(x.shape[1], dtype=self.dtype)[:, None] * frequencies
         cos, sin = angles.cos(), angles.sin()
         first, second = x[..., :half], x[..., half:]
-        return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
+        return self.store(torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1))
 
     def decoder(self, tokens: Tensor, image_features: Tensor) -> Tensor:
         """(T) -> (T, C) hidden states after the final norm."""
@@ -220,38 +245,39 @@ class Model:
             group = spec["heads"] // spec["keyValueHeads"]
             k, v = self.rotate(k).repeat_interleave(group, 0), v.repeat_interleave(group, 0)
             scores = self.rotate(q) @ k.mT / math.sqrt(spec["headSize"])
-            mixed = torch.softmax(scores.masked_fill(is_future, -math.inf), dim=-1) @ v
-            x = x + self.linear(f"{layer}.attention.out", mixed.transpose(0, 1).flatten(1))
+            mixed = self.attention(scores.masked_fill(is_future, -math.inf), v)
+            x = x + self.linear(f"{layer}.attention.out", mixed)
             h = self.rms_norm(f"{layer}.norm2", x)
-            gate = F.silu(self.linear(f"{layer}.mlp.gate", h))
-            x = x + self.linear(f"{layer}.mlp.down", gate * self.linear(f"{layer}.mlp.up", h))
+            gate, up = (self.store(self.linear(f"{layer}.mlp.{part}", h)) for part in ("gate", "up"))
+            x = x + self.linear(f"{layer}.mlp.down", self.store(F.silu(gate) * up))
         return self.rms_norm("decoder.norm", x)
 
     def value(self, hidden: Tensor) -> Tensor:
         """(C) -> (); the trunk receives a fraction of the gradient."""
         scale = SPEC["valueHead"]["trunkGradientScale"]
-        x = scale * hidden + (1 - scale) * hidden.detach()
+        x = scale * self.store(hidden) + (1 - scale) * hidden.detach()
         last = len(SPEC["valueHead"]["hiddenWidths"])
         for i in range(last):
-            x = torch.relu(self.linear(f"value_head.layers.{i}", x))
+            x = torch.relu(self.store(self.linear(f"value_head.layers.{i}", x)))
         return self.linear(f"value_head.layers.{last}", x).squeeze()
 
     def sequence(self, prompt: list[int], image: Tensor, response: list[int]) -> list[Tensor]:
         """Log-probs and entropies of the response tokens, and the value at the prompt's last token."""
         hidden = self.decoder(torch.tensor(prompt + response), self.vision(image))
         before = slice(len(prompt) - 1, -1)
-        log_probs = torch.log_softmax(self.linear("decoder.head", hidden[before]) / TEMPERATURE, dim=-1)
+        logits = self.linear("decoder.head", self.store(hidden[before]))
+        log_probs = torch.log_softmax(logits / TEMPERATURE, dim=-1)
         chosen = log_probs.gather(1, torch.tensor(response)[:, None]).squeeze(1)
         return [chosen, -(log_probs.exp() * log_probs).sum(-1), self.value(hidden[len(prompt) - 1])]
 
 
 def evaluate(
-    parameters: Parameters, inputs: Parameters, dtype: torch.dtype, bfloat16_products: bool = False
+    parameters: Parameters, inputs: Parameters, dtype: torch.dtype, bfloat16: bool = False
 ) -> Parameters:
-    """All expected results, computed in one floating-point type."""
+    """All expected results, computed in one floating-point type, or in the engine's mixture of it and bfloat16."""
     leaves = {name: tensor.to(dtype).requires_grad_() for name, tensor in parameters.items()}
     inputs = {name: tensor.to(dtype) for name, tensor in inputs.items()}
-    model = Model(leaves, bfloat16_products)
+    model = Model(leaves, bfloat16)
     log_probs, entropies, values = zip(
         *(model.sequence(s["prompt"], inputs["images"][s["image"]], s["response"]) for s in SEQUENCES)
     )
@@ -285,7 +311,6 @@ def main() -> None:
     def errors(rounded: Parameters) -> dict[str, float]:
         return {name: (rounded[name] - exact[name]).abs().max().item() for name in exact}
 
-
     folder = Path(__file__).resolve().parent / "tiny-vlm"
     folder.mkdir(exist_ok=True)
     save_file(parameters, folder / "model.safetensors", {"format": "pt"})
@@ -298,7 +323,7 @@ def main() -> None:
         "temperature": TEMPERATURE,
         "sequences": SEQUENCES,
         "float32Errors": errors(evaluate(parameters, inputs, torch.float32)),
-        "bfloat16Errors": errors(evaluate(parameters, inputs, torch.float32, bfloat16_products=True)),
+        "bfloat16Errors": errors(evaluate(parameters, inputs, torch.float32, bfloat16=True)),
     }
     (folder / "case.json").write_text(json.dumps(case, indent=1) + "\n")
 

@@ -5,6 +5,16 @@ import { expectSame } from "./conformance.js";
 import { integers, normals, unwritten } from "./inputs.js";
 import { newPages, pageTokens } from "./kv-pages.js";
 import { backends, packTransposed } from "./native-ops.js";
+import { bitsOf, type Storage, toBfloat16 } from "./storage.js";
+
+const storages: readonly Storage[] = ["fp32", "bf16"];
+const attentionShapes = [
+  [4, 2, 8],
+  [3, 1, 12],
+  [5, 5, 16],
+  [8, 2, 32],
+  [2, 2, 72],
+] as const;
 
 describe.each(backends.map((backend) => [backend.name, backend] as const))("on %s", (_name, backend) => {
   test.each(["fp32", "bf16"] as const)(
@@ -60,22 +70,18 @@ describe.each(backends.map((backend) => [backend.name, backend] as const))("on %
     },
   );
 
-  test.each([
-    [4, 2, 8],
-    [3, 1, 12],
-    [5, 5, 16],
-    [8, 2, 32],
-    [2, 2, 72],
-  ])(
-    "attention_decode computes the rows of attention, %i heads over %i of %i",
-    (heads, kv_heads, head_size) => {
+  test.each(storages.flatMap((storage) => attentionShapes.map((shape) => [storage, ...shape] as const)))(
+    "attention_decode computes the rows of attention, stored as %s, %i heads over %i of %i",
+    (storage, heads, kv_heads, head_size) => {
+      const stored = (x: Float32Array) => (storage === "bf16" ? bitsOf(x.map(toBfloat16)) : x);
       const random = new Random(deriveKey(2));
       const rows = 300;
       const stride = (heads + 2 * kv_heads) * head_size;
       const sizes = { heads, kv_heads, head_size };
       const scale = Math.fround(1 / Math.sqrt(head_size));
-      const qkv = normals(random, rows * stride);
-      const expected = unwritten(rows * heads * head_size);
+      const numbers = normals(random, rows * stride);
+      const qkv = stored(numbers);
+      const expected = stored(unwritten(rows * heads * head_size));
       const segments = Int32Array.of(0, rows, -1);
       const log_sum_exp = unwritten(rows * heads);
       const batch = {
@@ -91,20 +97,22 @@ describe.each(backends.map((backend) => [backend.name, backend] as const))("on %
       backend.run("attention", { ...batch, ...sizes }, 2);
 
       const layout = { kv_heads, head_size, layer_offset: 16 };
-      const pages = newPages(layout, rows);
+      const pages = newPages(layout, rows).map(stored);
       const slots = Int32Array.from({ length: rows }, (_, row) => row % pageTokens);
       const pageOfRow = Array.from(slots, (_, row) => pages[Math.floor(row / pageTokens)]!);
       backend.run("kv_write", { qkv, pages: pageOfRow, slots, rows, heads, ...layout }, 2);
 
       // Every row, in one batch of rows in no particular order: all of them share the pages of the one sequence.
       const order = integers(random, rows, rows);
-      const decoded = unwritten(rows * heads * head_size);
+      const decoded = stored(unwritten(rows * heads * head_size));
       backend.run(
         "attention_decode",
         {
-          qkv: Float32Array.from({ length: rows * stride }, (_, i) => {
-            return qkv[order[Math.floor(i / stride)]! * stride + (i % stride)]!;
-          }),
+          qkv: stored(
+            Float32Array.from({ length: rows * stride }, (_, i) => {
+              return numbers[order[Math.floor(i / stride)]! * stride + (i % stride)]!;
+            }),
+          ),
           pages: Array.from(order, () => pages).flat(),
           lengths: order.map((row) => row + 1),
           out: decoded,
@@ -118,4 +126,15 @@ describe.each(backends.map((backend) => [backend.name, backend] as const))("on %
       });
     },
   );
+
+  test("attention refuses arguments of several types, and an odd number of bf16", () => {
+    const sizes = { segment_count: 1, heads: 1, kv_heads: 1, scale: 1, causal: true, first_queries: null };
+    const args = { ...sizes, segments: Int32Array.of(0, 1, -1), log_sum_exp: unwritten(1) };
+    expect(() => {
+      backend.run("attention", { ...args, head_size: 8, qkv: new Uint16Array(24), out: new Float32Array(8) });
+    }).toThrow("attention: expected qkv and out to be stored in one type, received bf16, fp32");
+    expect(() => {
+      backend.run("attention", { ...args, head_size: 7, qkv: new Uint16Array(21), out: new Uint16Array(7) });
+    }).toThrow("attention.head_size: expected an even number of elements stored as bf16, received 7");
+  });
 });

@@ -3,36 +3,6 @@ import { deriveKey, Random } from "../../src/random.js";
 import type { Backend, OpArgument, OpArguments } from "./native-ops.js";
 import { largestRounding, roundStored, runStored, type Storage, toBfloat16 } from "./storage.js";
 
-/** Ops that do not read and write bfloat16 yet, whatever of their cases' arguments may be stored so. */
-const notYetStored: ReadonlySet<string> = new Set([
-  "attention",
-  "attention_backward",
-  "attention_decode",
-  "kv_write",
-  "linear_log_prob",
-  "linear_log_prob_backward",
-  "matmul",
-  "pack_matrix",
-  "patch_embed",
-  "rope",
-  "add",
-  "embed",
-  "embed_backward",
-  "gather_rows",
-  "gelu",
-  "gelu_backward",
-  "layer_norm",
-  "layer_norm_backward",
-  "relu",
-  "relu_backward",
-  "rms_norm",
-  "rms_norm_backward",
-  "scatter_add_rows",
-  "sum_rows",
-  "swiglu",
-  "swiglu_backward",
-]);
-
 /** Rounds the result of one step of arithmetic: not at all for the truth, to fp32 for the baseline. */
 export type Rounding = (x: number) => number;
 
@@ -43,8 +13,9 @@ export type Outputs = Record<string, ArrayLike<number>>;
  * The plain statement of what an op computes. It leaves `args` alone, returns every output, and passes the result of
  * each addition, product, quotient and function through `round`; sums run in order of index. An addition to an argument that
  * the case lists as `stored`, where the op adds to it in memory more than once, it passes through `store` instead.
+ * What it computes and then multiplies in a sum of products passes through `operand`.
  */
-export type Reference<A> = (args: A, round: Rounding, store: Rounding) => Outputs;
+export type Reference<A> = (args: A, round: Rounding, store: Rounding, operand: Rounding) => Outputs;
 
 /**
  * How an output is judged: "forward" values may err twice, "gradient" values three times what the baseline errs, "exact"
@@ -90,7 +61,7 @@ export function derivativeOf<A extends OpArguments, F extends OpArguments>(parts
   return {
     start: (args) => {
       const inputs = parts.inputs(args);
-      return { inputs, run: () => parts.forward(inputs, exactly, exactly) };
+      return { inputs, run: () => parts.forward(inputs, exactly, exactly, exactly) };
     },
     cotangents,
     gradients,
@@ -114,6 +85,8 @@ export interface OpCase<A extends OpArguments> {
    */
   stored?: readonly string[];
   equivalents?(args: A): Equivalent<A>[];
+  /** Whether it multiplies matrices; equivalents then hold where a backend sums in a fixed order. */
+  multiplies?: boolean;
   derivative?: Derivative<A>;
 }
 
@@ -130,6 +103,8 @@ export interface Conformance {
   checkAccuracy(backend: Backend, storage: Storage): void;
   /** Any number of threads and any number of calls give the same bits. */
   checkRepeatability(backend: Backend, storage: Storage): void;
+  /** Whether equivalent calls give the same bits only on backends that sum products in a fixed order. */
+  multiplies: boolean;
   /** Equivalent calls give the same bits; absent if the case has none. */
   checkEquivalents: ((backend: Backend, storage: Storage) => void) | undefined;
   /** The reference is the derivative of its forward pass; absent if the case is no gradient. */
@@ -143,7 +118,7 @@ export interface Conformance {
 const allowedFactor = { forward: 2, gradient: 3 };
 
 export function conformance<A extends OpArguments>(c: OpCase<A>): Conformance {
-  const { stored = [], equivalents, derivative } = c;
+  const { stored = [], multiplies = false, equivalents, derivative } = c;
   const newArgs = (backend: Backend, storage: Storage) => {
     const args = c.args(seededBy(`${c.op} ${c.title}`), backend, storage);
     if (storage === "bf16") roundStored(stored, args);
@@ -158,11 +133,14 @@ export function conformance<A extends OpArguments>(c: OpCase<A>): Conformance {
   return {
     op: c.op,
     title: c.title,
-    storages: stored.length > 0 && !notYetStored.has(c.op) ? ["fp32", "bf16"] : ["fp32"],
+    multiplies,
+    storages: stored.length > 0 ? ["fp32", "bf16"] : ["fp32"],
     checkAccuracy(backend, storage) {
       const args = newArgs(backend, storage);
-      const truth = c.reference(args, exactly, exactly);
-      const baseline = c.reference(args, Math.fround, storage === "bf16" ? toBfloat16 : Math.fround);
+      const truth = c.reference(args, exactly, exactly, exactly);
+      const store = storage === "bf16" ? toBfloat16 : Math.fround;
+      const operand = backend.roundsOperands ? store : Math.fround;
+      const baseline = c.reference(args, Math.fround, store, operand);
       run(backend, storage, args);
       for (const [name, judgement] of Object.entries(c.outputs)) {
         const actual = numbers(args[name]);
@@ -207,7 +185,14 @@ export function conformance<A extends OpArguments>(c: OpCase<A>): Conformance {
 }
 
 /** Stands in for a backend where only a case's logical arguments are wanted. */
-const unpacked: Backend = { name: "none", run: () => {}, packedSize: (_, k, n) => k * n };
+const unpacked: Backend = {
+  name: "none",
+  run: () => {},
+  packedSize: (_, k, n) => k * n,
+  packs: "panels",
+  sumsInFixedOrder: true,
+  roundsOperands: false,
+};
 
 const stepSize = 1e-4;
 const probesPerInput = 12;
@@ -242,7 +227,7 @@ function checkDerivative<A extends OpArguments>(
     if (args[name] && !read.has(name)) written[name] = Float64Array.from(values);
   for (const name of Object.keys(derivative.gradients))
     if (!read.has(name)) written[name] = new Float64Array(numbers(args[name]).length);
-  const gradients = reference({ ...args, ...written }, exactly, exactly);
+  const gradients = reference({ ...args, ...written }, exactly, exactly, exactly);
 
   for (const [output, inputName] of Object.entries(derivative.gradients)) {
     const input = numbers(inputs[inputName]);

@@ -120,6 +120,22 @@ export const embedCases: Conformance[] = [
     outputs: { y: "exact" },
     stored: ["table"],
   }),
+  conformance<Forward>({
+    op: "embed",
+    title: "features stored in another way than the table",
+    args: (random) => ({
+      table: normals(random, vocabulary * 20),
+      features: normals(random, featureRows * 20),
+      ids: mixedIds(random, 30),
+      y: unwritten(600),
+      rows: 30,
+      columns: 20,
+      scale: Math.fround(1.7),
+    }),
+    reference: embed,
+    outputs: { y: "forward" },
+    stored: ["features"],
+  }),
   ...shapes.map(([rows, columns]) =>
     conformance<Backward>({
       op: "embed_backward",

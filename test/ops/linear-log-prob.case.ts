@@ -131,6 +131,7 @@ export const linearLogProbCases: Conformance[] = shapes.flatMap((shape) => {
       reference: logProbs,
       outputs: { log_probs: "forward", ...(!bare && { entropies: "forward" }) },
       stored: ["x"],
+      multiplies: true,
       equivalents: (args) => [
         ...[0, rows >> 1, rows - 1].map((row) => ({
           title: `row ${row} alone`,

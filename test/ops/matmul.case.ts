@@ -3,7 +3,7 @@ import type { Random } from "../../src/random.js";
 import { type Conformance, conformance, type Equivalent, type Rounding } from "./conformance.js";
 import { type Floats, normals, unwritten } from "./inputs.js";
 import type { Backend } from "./native-ops.js";
-import { bitsOf, toBfloat16 } from "./storage.js";
+import { bitsOf, roundStored, toBfloat16 } from "./storage.js";
 
 /** Order of A and B in memory: rows one after the other, or columns (a transposed matrix). */
 type Layout = "rows" | "columns";
@@ -188,6 +188,8 @@ const bf16Shapes: Shape[] = [
   { m: 3, n: 17, k: 1030, b: "columns", packed: true },
   { m: 13, n: 31, k: 601, a: "columns", alpha: -2.5, accumulate: true },
   { m: 26, n: 67, k: 2100, bias: true, addend: true, padding: 5 },
+  { m: 130, n: 530, k: 1027, packed: true, accumulate: true },
+  { m: 14, n: 35, k: 2050, a: "columns", accumulate: true, padding: 3 },
   { m: 125, n: 40, k: 37, padding: 9, accumulate: true, packed: true },
   { m: 131, n: 97, k: 2, a: "columns", b: "columns", bias: true, addend: true, alpha: 0.7 },
 ].map((shape) => ({ ...shape, precision: "bf16" }) as Shape);
@@ -198,13 +200,15 @@ export const matmulCases: Conformance[] = [
     return conformance<Args>({
       op: "matmul",
       title: `(${m}, ${k}) by ${a} times (${k}, ${n}) by ${b} ${JSON.stringify(special)}`,
-      args: (random, backend) => {
+      args: (random, backend, storage) => {
         const unpacked = args(shape, random);
+        if (storage === "bf16") roundStored(["b"], unpacked);
         return shape.packed ? packed(unpacked, backend) : unpacked;
       },
       reference: multiply,
       outputs: { c: "forward" },
-      ...(shape.precision === "bf16" && { stored: ["a", "b", "c"] }),
+      multiplies: true,
+      stored: ["a", "b", "c", "addend"],
       equivalents,
     });
   }),
@@ -217,6 +221,7 @@ export const matmulCases: Conformance[] = [
     },
     reference: multiply,
     outputs: { c: "forward" },
+    stored: ["a", "b", "c", "addend"],
   }),
   ...[
     { k: 1, n: 1, b: "rows" as const },
@@ -231,7 +236,8 @@ export const matmulCases: Conformance[] = [
           b: normals(random, k * n),
           ...strides("b", k, n, b),
           packed: unwritten(backend.packedSize(precision, k, n)),
-          width: backend.packedSize("fp32", 1, 1),
+          // Columns of a panel; without panels, all of a row.
+          width: backend.packs === "panels" ? backend.packedSize("fp32", 1, 1) : null,
           k,
           n,
           precision,
@@ -240,21 +246,29 @@ export const matmulCases: Conformance[] = [
         reference: ({ b, b_row_stride, b_column_stride, packed, width }) => {
           const perWord = precision === "bf16" ? 2 : 1;
           const words = Math.ceil(k / perWord);
-          const result = new Float32Array(packed.length);
-          const bits = new Uint32Array(result.buffer);
+          // Panels are padded with zeros; what lies behind packed rows is left alone.
+          const result = width === null ? packed.slice() : new Float32Array(packed.length);
+          const halves = new Uint16Array(result.buffer);
           for (let column = 0; column < n; column++)
             for (let row = 0; row < k; row++) {
-              const panel = Math.floor(column / width) * width * words;
-              const at = panel + Math.floor(row / perWord) * width + (column % width);
               const element = b[row * b_row_stride + column * b_column_stride]!;
+              const at =
+                width === null ? row * n + column : placeInPanels(row, column, width, words, perWord);
               if (precision === "fp32") result[at] = element;
-              else bits[at]! |= bitsOf(Float32Array.of(toBfloat16(element)))[0]! << (row % 2 === 0 ? 0 : 16);
+              else halves[at] = bitsOf(Float32Array.of(toBfloat16(element)))[0]!;
             }
           return { packed: result };
         },
         outputs: { packed: "exact" },
-        ...(precision === "bf16" && { stored: ["b"] }),
+        stored: ["b"],
       }),
     ),
   ),
 ];
+
+/** Index of an element of a matrix that is packed in panels of `width` columns and `words` words each. */
+function placeInPanels(row: number, column: number, width: number, words: number, perWord: number): number {
+  const panel = Math.floor(column / width) * width * words;
+  const word = panel + Math.floor(row / perWord) * width + (column % width);
+  return word * perWord + (row % perWord);
+}

@@ -1,5 +1,6 @@
 import type { OpArgument, OpArguments } from "../../bench/testing-addon.js";
 import type { Precision } from "../../src/native/types.js";
+import { useEmulatedCuda } from "../emulated-cuda.js";
 import { loadTestingAddon } from "../testing-addon.js";
 
 export type { OpArgument, OpArguments };
@@ -29,6 +30,12 @@ export interface Backend {
   run(op: string, args: OpArguments, threads?: number): void;
   /** 32-bit words of a packed (k, n) matrix. */
   packedSize(precision: Precision, k: number, n: number): number;
+  /** How it packs matrices, and pages of the KV cache: in panels for its vectors, or row by row. */
+  packs: "panels" | "rows";
+  /** Whether a sum of products comes in the same order whatever the other sizes of the matrices. */
+  sumsInFixedOrder: boolean;
+  /** Whether ops on bfloat16 multiply it only, so that what they compute and then multiply is rounded before. */
+  roundsOperands: boolean;
 }
 
 /** What a call with these arguments has to do. */
@@ -36,7 +43,7 @@ export const opWork = addon.opWork;
 
 export const opNames: readonly string[] = addon.opNames();
 
-/** Floats of one layer in a page of the KV cache. */
+/** Elements of one layer in a page of the KV cache. */
 export const pageLayerSize = addon.pageLayerSize;
 
 /** The CPU's instruction-set paths, as far as this machine has them. */
@@ -44,7 +51,30 @@ export const backends: readonly Backend[] = addon.availableIsas().map((isa) => (
   name: isa,
   run: (op, args, threads = 1) => addon.runOp(isa, threads, op, args),
   packedSize: (precision, k, n) => addon.packedSize(isa, precision, k, n),
+  packs: "panels",
+  sumsInFixedOrder: true,
+  roundsOperands: false,
 }));
+
+const emulated = "cuda-emulated";
+
+/**
+ * The CUDA backend on the emulated GPU. Every op runs on a GPU of its own with all checks on and streams, warps and copies in
+ * an order drawn anew; what the emulator finds is thrown. `threads` is how many interpret the kernel.
+ */
+export const cudaEmulated: Backend = {
+  name: emulated,
+  run(op, args, threads = 1) {
+    useEmulatedCuda();
+    addon.runOp(emulated, threads, op, args);
+  },
+  packedSize: (precision, k, n) => addon.packedSize(emulated, precision, k, n),
+  packs: "rows",
+  // cuBLASLt chooses an algorithm by all sizes.
+  sumsInFixedOrder: false,
+  // Tensor cores multiply bfloat16.
+  roundsOperands: true,
+};
 
 /** A (k, n) matrix, rows one after the other, packed as the B of `matmul`. */
 export function pack(

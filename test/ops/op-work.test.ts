@@ -55,6 +55,26 @@ describe("a matrix product", () => {
     expect(opWork("pack_matrix", { ...pack, precision: "bf16" }).bytes).toBe(4 * (20 + 10));
   });
 
+  test("moves half the bytes of what is stored as bf16", () => {
+    const halves = new Uint16Array(1);
+    const bf16 = { ...product, precision: "bf16", a: halves, b: halves, c: halves };
+    expect(opWork("matmul", bf16).bytes).toBe(2 * (15 + 20 + 12));
+    expect(opWork("matmul", { ...bf16, accumulate: true }).bytes).toBe(2 * (15 + 20 + 12 + 12));
+    expect(opWork("matmul", { ...bf16, c: floats, addend: floats }).bytes).toBe(
+      2 * (15 + 20) + 4 * (12 + 12),
+    );
+    const pack = {
+      b: halves,
+      b_row_stride: 4,
+      b_column_stride: 1,
+      packed: floats,
+      k: 5,
+      n: 4,
+      precision: "bf16",
+    };
+    expect(opWork("pack_matrix", pack).bytes).toBe(2 * (20 + 20));
+  });
+
   test("fused with the log-softmax counts as a product, and three of them backwards", () => {
     const shape = { rows: 6, columns: 8, vocabulary: 10, inverse_temperature: 1, precision: "fp32" };
     const forward = {
@@ -92,6 +112,11 @@ describe("a matrix product", () => {
       flops: 2 * 960,
       bytes: 4 * (2 * 48 + 2 * 80 + 2 * 6),
     });
+    const halves = new Uint16Array(1);
+    expect(opWork("linear_log_prob", { ...forward, x: halves }).bytes).toBe(2 * 48 + 4 * (80 + 6 + 6));
+    expect(opWork("linear_log_prob_backward", { ...backward, x: halves, dx: halves }).bytes).toBe(
+      2 * 2 * 48 + 4 * (4 * 80 + 2 * 6),
+    );
   });
 
   test("over the patches of images counts the patches", () => {
@@ -115,6 +140,9 @@ describe("a matrix product", () => {
       bytes: 4 * (2 * 3 * 64 + 5 * 48 + 5 + 4 * 5 + 8 * 5),
       shape: [8, 5, 48],
     });
+    expect(opWork("patch_embed", { ...args, weight: new Uint16Array(1) }).bytes).toBe(
+      4 * (2 * 3 * 64 + 5 + 4 * 5 + 8 * 5) + 2 * 5 * 48,
+    );
   });
 });
 
@@ -156,6 +184,15 @@ describe("attention", () => {
       bytes: 4 * rows * (2 * qkv + 2 * q + heads),
       shape: [9, 4, 8],
     });
+  });
+
+  test("moves half as much where elements are stored as bf16, but for the log-sums", () => {
+    const half = new Uint16Array(1);
+    const [rows, q, qkv, heads] = [9, 32, 64, 4];
+    const stored = { ...forward, qkv: half, out: half, causal: true };
+    expect(opWork("attention", stored).bytes).toBe(rows * (2 * (qkv + q) + 4 * heads));
+    const gradients = { ...backward, qkv: half, out: half, dout: half, dqkv: half, causal: true };
+    expect(opWork("attention_backward", gradients).bytes).toBe(rows * (2 * (2 * qkv + 2 * q) + 4 * heads));
   });
 
   test("leaves out rows that are keys only", () => {
@@ -251,6 +288,28 @@ describe("element-wise and row-wise ops", () => {
       flops: 240,
       bytes: 4 * (4 * 30 + 3 + 10),
     });
+  });
+
+  test("move half as much of what is stored as bf16", () => {
+    const halves = new Uint16Array(1);
+    const norm = { x: floats, weight: floats, y: halves, rstd: floats, rows: 3, columns: 10, epsilon: 1 };
+    expect(opWork("rms_norm", norm).bytes).toBe(4 * (30 + 3 + 10) + 2 * 30);
+    expect(opWork("swiglu", { gate_up: halves, y: halves, rows: 3, width: 5 })).toMatchObject({
+      flops: 60,
+      bytes: 2 * 45,
+    });
+    expect(opWork("add", { x: halves, y: halves, count: 7 })).toMatchObject({ flops: 7, bytes: 2 * 21 });
+    expect(opWork("sum_rows", { x: halves, sums: floats, rows: 4, columns: 6 }).bytes).toBe(2 * 24 + 4 * 12);
+    const embedding = {
+      ids: Int32Array.of(4, -1, -2, 7),
+      y: floats,
+      rows: 4,
+      columns: 6,
+      scale: 2,
+    };
+    expect(opWork("embed", { ...embedding, table: floats, features: halves }).bytes).toBe(
+      4 * (2 * 6 + 4 * 6 + 4) + 2 * (2 * 6),
+    );
   });
 
   test("count seven arrays of an optimizer step", () => {

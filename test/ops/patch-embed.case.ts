@@ -94,6 +94,7 @@ export const patchEmbedCases: Conformance[] = shapes.flatMap((sizes) => {
       reference: embed,
       outputs: { y: "forward" },
       stored: ["weight"],
+      multiplies: true,
       equivalents: (args) =>
         [0, images - 1].map((image) => ({
           title: `image ${image} alone`,

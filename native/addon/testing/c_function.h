@@ -11,8 +11,8 @@ namespace sightline {
 
 /**
  * Makes a C function callable from tests. Numbers and enumerations are numbers, 64-bit integers may be BigInts; a pointer is an
- * address (BigInt), null, or a typed array, whose memory it then is; a struct of 32-bit numbers passed by value is a Uint32Array,
- * any other struct a typed array of its size.
+ * address (BigInt), null, or a typed array, whose memory it then is; a struct of 32-bit numbers passed by value is a
+ * Uint32Array, any other struct a typed array of its size.
  */
 template <class Type>
 Type c_argument(const Napi::Value& value) {

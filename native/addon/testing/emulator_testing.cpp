@@ -23,16 +23,17 @@ std::string text_of() {
 /** runtime: { cudaMalloc(pointer: BigUint64Array, bytes: number): number, ... }: an error code each */
 Napi::Object runtime_functions(Napi::Env env) {
   Napi::Object functions = Napi::Object::New(env);
-#define SIGHTLINE_FUNCTIONS(X)                                                                                              \
-  X(cudaGetLastError) X(cudaPeekAtLastError) X(cudaGetErrorName) X(cudaGetErrorString) X(cudaRuntimeGetVersion)             \
-  X(cudaGetDeviceCount) X(cudaSetDevice) X(cudaGetDevice) X(cudaDeviceGetAttribute) X(cudaDeviceSynchronize)                \
-  X(cudaMalloc) X(cudaFree) X(cudaMallocHost) X(cudaFreeHost) X(cudaMemGetInfo) X(cudaMemcpyAsync) X(cudaMemcpy)            \
-  X(cudaMemsetAsync) X(cudaMemset) X(cudaStreamCreate) X(cudaStreamCreateWithFlags) X(cudaStreamDestroy)                    \
-  X(cudaStreamSynchronize) X(cudaStreamQuery) X(cudaStreamWaitEvent) X(cudaEventCreate) X(cudaEventCreateWithFlags)         \
-  X(cudaEventDestroy) X(cudaEventRecord) X(cudaEventSynchronize) X(cudaEventQuery) X(cudaEventElapsedTime)                  \
-  X(cudaStreamBeginCapture) X(cudaStreamEndCapture) X(cudaStreamIsCapturing) X(cudaGraphGetNodes) X(cudaGraphInstantiate)   \
-  X(cudaGraphExecUpdate) X(cudaGraphLaunch) X(cudaGraphDestroy) X(cudaGraphExecDestroy) X(cudaFuncSetAttribute)             \
-  X(cudaFuncGetAttributes)
+#define SIGHTLINE_FUNCTIONS(X)                                                                                                 \
+  X(cudaGetLastError)                                                                                                          \
+  X(cudaPeekAtLastError) X(cudaGetErrorName) X(cudaGetErrorString) X(cudaRuntimeGetVersion) X(cudaGetDeviceCount)              \
+      X(cudaSetDevice) X(cudaGetDevice) X(cudaDeviceGetAttribute) X(cudaDeviceSynchronize) X(cudaMalloc) X(cudaFree)           \
+          X(cudaMallocHost) X(cudaFreeHost) X(cudaMemGetInfo) X(cudaMemcpyAsync) X(cudaMemcpy) X(cudaMemsetAsync)              \
+              X(cudaMemset) X(cudaStreamCreate) X(cudaStreamCreateWithFlags) X(cudaStreamDestroy) X(cudaStreamSynchronize)     \
+                  X(cudaStreamQuery) X(cudaStreamWaitEvent) X(cudaEventCreate) X(cudaEventCreateWithFlags) X(cudaEventDestroy) \
+                      X(cudaEventRecord) X(cudaEventSynchronize) X(cudaEventQuery) X(cudaEventElapsedTime)                     \
+                          X(cudaStreamBeginCapture) X(cudaStreamEndCapture) X(cudaStreamIsCapturing) X(cudaGraphGetNodes)      \
+                              X(cudaGraphInstantiate) X(cudaGraphExecUpdate) X(cudaGraphLaunch) X(cudaGraphDestroy)            \
+                                  X(cudaGraphExecDestroy) X(cudaFuncSetAttribute) X(cudaFuncGetAttributes)
 #define SIGHTLINE_SET(name) functions.Set(#name, c_function(env, name));
   SIGHTLINE_FUNCTIONS(SIGHTLINE_SET)
 #undef SIGHTLINE_SET
@@ -94,7 +95,8 @@ Napi::Value configure(const Napi::CallbackInfo& info) {
     SightlineEmulatorSettings settings;
     sightline_emulator_default_settings(&settings);
     const auto set = [&](const char* name, auto& field) {
-      if (object.Has(name)) field = static_cast<std::remove_reference_t<decltype(field)>>(object.Get(name).As<Napi::Number>().DoubleValue());
+      if (object.Has(name))
+        field = static_cast<std::remove_reference_t<decltype(field)>>(object.Get(name).As<Napi::Number>().DoubleValue());
     };
     set("seed", settings.seed);
     set("memoryBudgetBytes", settings.memory_budget_bytes);
@@ -161,15 +163,16 @@ Napi::Value traffic(const Napi::CallbackInfo& info) {
   return kernels;
 }
 
-/** launch(kernel: bigint, grid, block: Uint32Array of 3, arguments: TypedArray[], sharedBytes: number, stream: bigint): number */
+/** launch(kernel: bigint, grid, block: Uint32Array of 3, arguments: TypedArray[], sharedBytes: number, stream: bigint): number
+ */
 Napi::Value launch(const Napi::CallbackInfo& info) {
   return guard(info.Env(), [&] {
     const auto list = info[3].As<Napi::Array>();
     std::vector<void*> arguments;
     for (uint32_t index = 0; index < list.Length(); ++index) arguments.push_back(c_argument<void*>(list.Get(index)));
-    const CudaError error = cudaLaunchKernel(c_argument<const void*>(info[0]), c_argument<CudaDim3>(info[1]),
-                                             c_argument<CudaDim3>(info[2]), arguments.data(), c_argument<size_t>(info[4]),
-                                             c_argument<Stream*>(info[5]));
+    const CudaError error =
+        cudaLaunchKernel(c_argument<const void*>(info[0]), c_argument<CudaDim3>(info[1]), c_argument<CudaDim3>(info[2]),
+                         arguments.data(), c_argument<size_t>(info[4]), c_argument<Stream*>(info[5]));
     return Napi::Number::New(info.Env(), static_cast<int>(error));
   });
 }
@@ -192,7 +195,7 @@ Napi::Value kernel(const Napi::CallbackInfo& info) {
   });
 }
 
-/** openKernels(file: string): { launchWithChevrons, setFactors, blocksPerMultiprocessor }, and kernel() finds its kernels */
+/** openKernels(file: string): { launchWithChevrons, deviceName, ... }, and kernel() finds its kernels */
 Napi::Value open_kernels(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   return guard(env, [&]() -> Napi::Value {
@@ -205,6 +208,8 @@ Napi::Value open_kernels(const Napi::CallbackInfo& info) {
     };
     Napi::Object kernels = Napi::Object::New(env);
     using Launch = int(float*, int, Stream*);
+    using DeviceName = int(char*, int);
+    kernels.Set("deviceName", c_function(env, reinterpret_cast<DeviceName*>(find("device_name"))));
     using SetFactors = int(const float*);
     using Blocks = int(int, int);
     kernels.Set("launchWithChevrons", c_function(env, reinterpret_cast<Launch*>(find("launch_with_chevrons"))));

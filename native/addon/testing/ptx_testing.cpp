@@ -1,7 +1,9 @@
 #include <napi.h>
 
+#include <cstdlib>
 #include <cstring>
-#include <deque>
+#include <memory>
+#include <new>
 
 #include "addon/failure.h"
 #include "addon/testing/testing.h"
@@ -51,7 +53,7 @@ Checks read_checks(const Napi::Object& options) {
   return checks;
 }
 
-/** The kernel's arguments: their values, and the buffers among them registered as device memory. */
+/** The kernel's arguments: their values, and device memory, aligned as cudaMalloc does, for the buffers among them. */
 class Arguments {
  public:
   Arguments(const Kernel& kernel, const Napi::Array& list, GlobalMemory& memory) {
@@ -60,31 +62,60 @@ class Arguments {
       read(list.Get(k).As<Napi::Object>(), memory);
       require(bytes_ == kernel.parameters[k].bytes, "arguments[", k, "]: expected ", kernel.parameters[k].bytes, " bytes, received ", bytes_);
     }
-    for (const uint64_t& value : values_) pointers_.push_back(&value);
+    for (const std::vector<uint8_t>& value : values_) pointers_.push_back(value.data());
   }
   const void* const* pointers() const { return pointers_.data(); }
 
+  /** Copies the device memory back to the buffers. */
+  void copy_back() const {
+    for (const Buffer& buffer : buffers_) std::memcpy(buffer.host, buffer.device.get(), buffer.bytes);
+  }
+
  private:
   void read(const Napi::Object& argument, GlobalMemory& memory) {
-    values_.push_back(0);
-    const auto store = [&](auto value) { std::memcpy(&values_.back(), &value, bytes_ = sizeof value); };
+    values_.emplace_back();
+    const auto store = [&](auto value) {
+      values_.back().resize(bytes_ = sizeof value);
+      std::memcpy(values_.back().data(), &value, sizeof value);
+    };
+    if (argument.Has("bytes")) {
+      const auto array = argument.Get("bytes").As<Napi::Uint8Array>();
+      bytes_ = array.ByteLength();
+      values_.back().assign(array.Data(), array.Data() + bytes_);
+      return;
+    }
     if (argument.Has("buffer")) {
       const auto array = argument.Get("buffer").As<Napi::TypedArray>();
-      uint8_t* data = static_cast<uint8_t*>(array.ArrayBuffer().Data()) + array.ByteOffset();
-      if (!memory.contains(data, array.ByteLength())) memory.add(data, array.ByteLength());
-      if (flag_or(argument, "initialised", true)) memory.mark_initialised(data, array.ByteLength());
-      return store(data);
+      Buffer buffer{static_cast<uint8_t*>(array.ArrayBuffer().Data()) + array.ByteOffset(), nullptr, array.ByteLength()};
+      constexpr size_t alignment = 256;
+      buffer.device.reset(static_cast<uint8_t*>(std::aligned_alloc(alignment, (buffer.bytes + alignment - 1) / alignment * alignment)));
+      if (!buffer.device) throw std::bad_alloc();
+      std::memcpy(buffer.device.get(), buffer.host, buffer.bytes);
+      memory.add(buffer.device.get(), buffer.bytes);
+      if (flag_or(argument, "initialised", true)) memory.mark_initialised(buffer.device.get(), buffer.bytes);
+      buffers_.push_back(std::move(buffer));
+      return store(buffers_.back().device.get());
     }
     if (argument.Has("u32")) return store(argument.Get("u32").As<Napi::Number>().Uint32Value());
     if (argument.Has("s32")) return store(argument.Get("s32").As<Napi::Number>().Int32Value());
     if (argument.Has("f32")) return store(argument.Get("f32").As<Napi::Number>().FloatValue());
     if (argument.Has("f64")) return store(argument.Get("f64").As<Napi::Number>().DoubleValue());
-    require(argument.Has("u64"), "arguments: expected buffer, u32, s32, f32, f64 or u64");
+    require(argument.Has("u64"), "arguments: expected buffer, bytes, u32, s32, f32, f64 or u64");
     bool lossless = false;
     store(argument.Get("u64").As<Napi::BigInt>().Uint64Value(&lossless));
   }
 
-  std::deque<uint64_t> values_;
+  struct Free {
+    void operator()(uint8_t* data) const { std::free(data); }
+  };
+  struct Buffer {
+    uint8_t* host;
+    std::unique_ptr<uint8_t[], Free> device;
+    size_t bytes;
+  };
+
+  std::vector<std::vector<uint8_t>> values_;
+  std::vector<Buffer> buffers_;
   std::vector<const void*> pointers_;
   size_t bytes_ = 0;
 };
@@ -166,6 +197,7 @@ Napi::Value run(const Napi::CallbackInfo& info) {
       result.Set("violation", violation.what());
       result.Set("findings", findings);
     }
+    arguments.copy_back();
     return result;
   });
 }

@@ -130,7 +130,7 @@ Napi::Value packed_size(const Napi::CallbackInfo& info) {
   });
 }
 
-/** pageLayerSize(kvHeads: number, headSize: number): floats of one layer in a page of the KV cache */
+/** pageLayerSize(kvHeads: number, headSize: number): elements of one layer in a page of the KV cache */
 Napi::Value page_layer_size_of(const Napi::CallbackInfo& info) {
   const int64_t kv_heads = info[0].As<Napi::Number>(), head_size = info[1].As<Napi::Number>();
   return Napi::Number::New(info.Env(), static_cast<double>(page_layer_size(kv_heads, head_size)));

@@ -94,7 +94,8 @@ void compute_matmul(const MatmulProblem& problem) {
             float value = problem.alpha * tile[c][r];
             if (problem.beta != 0) value += problem.beta * element(problem.c, false, batch, row, column);
             const size_t bytes = problem.d.element_bytes();
-            if (problem.bias != nullptr) value += load(static_cast<const std::byte*>(problem.bias) + row * bytes, problem.d.type);
+            if (problem.bias != nullptr)
+              value += load(static_cast<const std::byte*>(problem.bias) + row * bytes, problem.d.type);
             store(problem.d.column(batch, column) + row * bytes, problem.d.type, value);
           }
         }

@@ -44,7 +44,8 @@ void check_layout(const char* name, const MatrixLayout* layout, bool is_output) 
   expect(layout->leading_dimension >= static_cast<int64_t>(layout->rows), Status::invalid_value, name,
          ": leading dimension: expected at least the ", layout->rows, " rows, received ", layout->leading_dimension);
   expect(layout->batch_count >= 1, Status::invalid_value, name, ": batch count: expected >= 1, received ", layout->batch_count);
-  const int64_t matrix = static_cast<int64_t>(layout->columns - 1) * layout->leading_dimension + static_cast<int64_t>(layout->rows);
+  const int64_t matrix =
+      static_cast<int64_t>(layout->columns - 1) * layout->leading_dimension + static_cast<int64_t>(layout->rows);
   // An input may be the same matrix for the whole batch, results may not fall together.
   const bool apart = layout->batch_count == 1 || !is_output || layout->batch_stride >= matrix ||
                      (layout->batch_stride >= static_cast<int64_t>(layout->rows) &&
@@ -63,12 +64,15 @@ void check(const MatmulDescription* description, const Layouts& layouts) {
   expect(a->type == b->type, Status::not_supported, "A and B: expected one type");
   expect(c->type == d->type, Status::not_supported, "C and D: expected one type");
   expect(a->type == DataType::r_16bf || d->type == DataType::r_32f, Status::not_supported, "a bf16 result of fp32 operands");
-  const bool transpose_a = description->transa == Transpose::transpose, transpose_b = description->transb == Transpose::transpose;
+  const bool transpose_a = description->transa == Transpose::transpose,
+             transpose_b = description->transb == Transpose::transpose;
   const uint64_t m = transpose_a ? a->columns : a->rows, k = transpose_a ? a->rows : a->columns;
   const uint64_t n = transpose_b ? b->rows : b->columns, k_of_b = transpose_b ? b->columns : b->rows;
   expect(k == k_of_b, Status::invalid_value, "op(A) has ", k, " columns, op(B) ", k_of_b, " rows");
-  expect(d->rows == m && d->columns == n, Status::invalid_value, "D: expected ", m, " x ", n, ", received ", d->rows, " x ", d->columns);
-  expect(c->rows == m && c->columns == n, Status::invalid_value, "C: expected ", m, " x ", n, ", received ", c->rows, " x ", c->columns);
+  expect(d->rows == m && d->columns == n, Status::invalid_value, "D: expected ", m, " x ", n, ", received ", d->rows, " x ",
+         d->columns);
+  expect(c->rows == m && c->columns == n, Status::invalid_value, "C: expected ", m, " x ", n, ", received ", c->rows, " x ",
+         c->columns);
   expect(a->batch_count == d->batch_count && b->batch_count == d->batch_count && c->batch_count == d->batch_count,
          Status::invalid_value, "A, B, C, D: expected one batch count");
   expect(description->epilogue != Epilogue::bias || description->bias_type.value_or(d->type) == d->type, Status::not_supported,
@@ -128,7 +132,8 @@ void for_each_column(const MatrixView& matrix, int32_t batch_count, Visit&& visi
 void require_readable(Device& device, const char* name, const void* pointer, size_t bytes, bool initialised) {
   const GlobalMemory& memory = device.memory().global();
   if (!memory.contains(pointer, bytes)) {
-    fault(CudaError::illegal_address, "cublasLtMatmul: out_of_bounds: ", name, ": its ", bytes, " bytes do not lie in one allocation");
+    fault(CudaError::illegal_address, "cublasLtMatmul: out_of_bounds: ", name, ": its ", bytes,
+          " bytes do not lie in one allocation");
   }
   if (initialised && device.settings().checks && !memory.is_initialised(pointer, bytes)) {
     fault(CudaError::launch_failure, "cublasLtMatmul: uninitialised: ", name, " has elements that nobody has written");
@@ -154,7 +159,8 @@ void run(Device& device, const MatmulProblem& problem, void* workspace, size_t w
     require_readable(device, "workspace", workspace, workspace_bytes, false);
     std::memset(workspace, poison, workspace_bytes);
     const auto* allocation = memory.find(reinterpret_cast<uintptr_t>(workspace));
-    std::memset(allocation->initialised.get() + (reinterpret_cast<uintptr_t>(workspace) - allocation->begin), 0, workspace_bytes);
+    std::memset(allocation->initialised.get() + (reinterpret_cast<uintptr_t>(workspace) - allocation->begin), 0,
+                workspace_bytes);
   }
   if (problem.beta == 0) {
     for_each_column(problem.d, problem.batch_count, [](void* pointer, size_t bytes) { std::memset(pointer, poison, bytes); });
@@ -183,7 +189,8 @@ SIGHTLINE_EMULATOR_API Status cublasLtMatmulAlgoGetHeuristic(Handle handle, Matm
                   .alignment = {}};
     std::copy_n(preference->min_alignment, 4, choice.alignment);
     for (const uint32_t alignment : choice.alignment) {
-      expect(alignment >= least_alignment, Status::not_supported, "heuristic: no algorithm for pointers aligned to ", alignment, " bytes");
+      expect(alignment >= least_alignment, Status::not_supported, "heuristic: no algorithm for pointers aligned to ", alignment,
+             " bytes");
     }
     results[0] = {};
     std::memcpy(results[0].algorithm.data, &choice, sizeof choice);
@@ -212,7 +219,8 @@ SIGHTLINE_EMULATOR_API Status cublasLtMatmul(Handle handle, MatmulDescription* d
     }
     expect(workspace_bytes >= choice.workspace_bytes && (workspace != nullptr || workspace_bytes == 0), Status::invalid_value,
            "workspace: the algorithm needs ", choice.workspace_bytes, " bytes, received ", workspace_bytes);
-    expect(reinterpret_cast<uintptr_t>(workspace) % 16 == 0, Status::invalid_value, "workspace: expected a multiple of 16 bytes");
+    expect(reinterpret_cast<uintptr_t>(workspace) % 16 == 0, Status::invalid_value,
+           "workspace: expected a multiple of 16 bytes");
     expect(alpha != nullptr && beta != nullptr, Status::invalid_value, "alpha or beta is null");
     float scale, carry;
     std::memcpy(&scale, alpha, sizeof scale);
@@ -224,9 +232,9 @@ SIGHTLINE_EMULATOR_API Status cublasLtMatmul(Handle handle, MatmulDescription* d
              "ABCD"[i], " is no multiple of ", choice.alignment[i], " bytes, which the algorithm was chosen for");
     }
     const bool has_bias = description->epilogue == Epilogue::bias;
-    expect(!has_bias || description->bias != nullptr, Status::invalid_value, "the epilogue adds a bias, but its pointer is not set");
-    expect(carry == 0 || c != d || *c_layout == *d_layout, Status::invalid_value,
-           "C is D, but their layouts differ");
+    expect(!has_bias || description->bias != nullptr, Status::invalid_value,
+           "the epilogue adds a bias, but its pointer is not set");
+    expect(carry == 0 || c != d || *c_layout == *d_layout, Status::invalid_value, "C is D, but their layouts differ");
     const MatmulProblem problem{.transpose_a = description->transa == Transpose::transpose,
                                 .transpose_b = description->transb == Transpose::transpose,
                                 .alpha = scale,
@@ -238,7 +246,8 @@ SIGHTLINE_EMULATOR_API Status cublasLtMatmul(Handle handle, MatmulDescription* d
                                 .batch_count = d_layout->batch_count,
                                 .bias = has_bias ? description->bias : nullptr};
     Operation operation{.name = "cublasLtMatmul", .run = {}, .ready = {}, .uses = {}};
-    for (const MatrixView& matrix : {problem.a, problem.b, problem.d}) operation.uses.push_back(extent(matrix, problem.batch_count));
+    for (const MatrixView& matrix : {problem.a, problem.b, problem.d})
+      operation.uses.push_back(extent(matrix, problem.batch_count));
     if (carry != 0) operation.uses.push_back(extent(problem.c, problem.batch_count));
     if (has_bias) operation.uses.push_back({problem.bias, 1});
     const size_t used_workspace = choice.workspace_bytes;

@@ -58,14 +58,16 @@ void require_device_memory(Device& device, const std::string& call, const char* 
                            bool initialised) {
   const GlobalMemory& memory = device.memory().global();
   if (!memory.contains(pointer, bytes)) {
-    fault(CudaError::illegal_address, call, ": out_of_bounds: ", name, ": expected ", bytes, " bytes within one allocation of the device");
+    fault(CudaError::illegal_address, call, ": out_of_bounds: ", name, ": expected ", bytes,
+          " bytes within one allocation of the device");
   }
   if (initialised && device.settings().checks && !memory.is_initialised(pointer, bytes)) {
     fault(CudaError::launch_failure, call, ": uninitialised: ", name, " has elements that nobody has written");
   }
 }
 
-/** What a collective does on its stream: hands in what it sends, waits without blocking other streams, takes what it receives. */
+/** What a collective does on its stream: hands in what it sends, waits without blocking other streams, takes what it receives.
+ */
 Operation collective(Device& device, std::shared_ptr<Communicator> communicator, size_t sequence, const CollectiveCall& call,
                      const void* send, void* receive) {
   const size_t sent = sent_count(call, communicator->world->ranks()) * bytes_of(call.type);
@@ -116,12 +118,13 @@ Result enqueue(const CollectiveCall& call, const void* send, void* receive, Comm
   if (!communicator) return refuse_call(nullptr, Result::invalid_argument, describe(call) + ": no such communicator");
   const bool reduces = call.kind == CollectiveCall::Kind::all_reduce || call.kind == CollectiveCall::Kind::reduce_scatter;
   const bool is_integer = call.type != DataType::float32 && call.type != DataType::float64 && call.type != DataType::bfloat16;
-  if (bytes_of(call.type) == 0 || (reduces && is_integer && call.reduction == Reduction::average) ||
-      call.root < 0 || call.root >= communicator->world->ranks()) {
+  if (bytes_of(call.type) == 0 || (reduces && is_integer && call.reduction == Reduction::average) || call.root < 0 ||
+      call.root >= communicator->world->ranks()) {
     return refuse_call(handle, Result::invalid_argument, describe(call) + ": a type, reduction or root that is not supported");
   }
   if (call.count == 0) return Result::success;
-  if (receive == nullptr || (send == nullptr && (call.kind != CollectiveCall::Kind::broadcast || call.root == communicator->rank))) {
+  if (receive == nullptr ||
+      (send == nullptr && (call.kind != CollectiveCall::Kind::broadcast || call.root == communicator->rank))) {
     return refuse_call(handle, Result::invalid_argument, describe(call) + ": a buffer is null");
   }
   if (Runtime::instance().current_index() != communicator->device) {
@@ -138,7 +141,8 @@ Result enqueue(const CollectiveCall& call, const void* send, void* receive, Comm
   const CudaError error = on_device([&](Device& device) {
     std::vector<TokenPointer> earlier;
     if (communicator->last) earlier.push_back(communicator->last);
-    communicator->last = device.submit(device.stream(stream), collective(device, communicator, sequence, call, send, receive), earlier);
+    communicator->last =
+        device.submit(device.stream(stream), collective(device, communicator, sequence, call, send, receive), earlier);
   });
   return error == CudaError::success ? Result::success : Result::unhandled_cuda_error;
 }

@@ -159,8 +159,8 @@ bool World::arrive(size_t sequence, int rank, const void* sent, std::chrono::mil
   if (now - arrived_at > deadline) {
     std::vector<bool> present;
     for (const auto& time : collective.arrived_at) present.push_back(time != std::chrono::steady_clock::time_point{});
-    failure_ = concat("collective ", sequence, ": rank ", rank, " waited ", deadline.count(), " ms in ", describe(collective.call),
-                      " for ranks ", missing_ranks(present));
+    failure_ = concat("collective ", sequence, ": rank ", rank, " waited ", deadline.count(), " ms in ",
+                      describe(collective.call), " for ranks ", missing_ranks(present));
     Runtime::instance().announce_progress();
     fault(CudaError::launch_failure, failure_);
   }
@@ -175,7 +175,9 @@ void World::receive(size_t sequence, int rank, void* received) {
   const size_t bytes = call.count * bytes_of(call.type);
   switch (call.kind) {
     case CollectiveCall::Kind::all_reduce: reduce(call, collective.sent, 0, received); break;
-    case CollectiveCall::Kind::reduce_scatter: reduce(call, collective.sent, static_cast<size_t>(rank) * call.count, received); break;
+    case CollectiveCall::Kind::reduce_scatter:
+      reduce(call, collective.sent, static_cast<size_t>(rank) * call.count, received);
+      break;
     case CollectiveCall::Kind::all_gather:
       for (size_t from = 0; from < collective.sent.size(); ++from)
         std::memcpy(static_cast<std::byte*>(received) + from * bytes, collective.sent[from].data(), bytes);

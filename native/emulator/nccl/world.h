@@ -55,7 +55,8 @@ class World {
 
   /**
    * Hands in what the rank sends, once its stream has got there; later calls only ask.
-   * @returns whether every rank has handed in. @throws DeviceFault when ranks are missing at the deadline, or another rank failed
+   * @returns whether every rank has handed in. @throws DeviceFault when ranks are missing at the deadline, or another rank
+   * failed
    */
   bool arrive(size_t sequence, int rank, const void* sent, std::chrono::milliseconds deadline);
 

@@ -53,6 +53,12 @@ char StatementReader::read_until(std::string_view terminators, Statement& statem
         return '\n';
     }
     const char c = text_[position_];
+    // "shared::cta" is one word, no label.
+    if (text_.substr(position_, 2) == "::") {
+      statement.text += "::";
+      position_ += 2;
+      continue;
+    }
     if (!quoted && depth == 0 && terminators.find(c) != std::string_view::npos) {
       ++position_;
       return c;

@@ -3,9 +3,9 @@
 #include "emulator/runtime/api_types.h"
 
 /**
- * The functions of the CUDA runtime that the emulator has, as CUDA's documentation describes them (CUDA Runtime API, 13.0). What
- * differs: a device pointer is a host pointer; streams, events and memory belong to the calling thread's current device; kernels
- * reach device memory only, not pinned host memory.
+ * The functions of the CUDA runtime that the emulator has, as CUDA's documentation describes them (CUDA Runtime API, 13.0).
+ * What differs: a device pointer is a host pointer; streams, events and memory belong to the calling thread's current device;
+ * kernels reach device memory only, not pinned host memory.
  */
 namespace sightline::emulator {
 
@@ -76,8 +76,9 @@ SIGHTLINE_EMULATOR_API CudaError cudaLaunchKernelExC(const LaunchConfiguration* 
 SIGHTLINE_EMULATOR_API CudaError cudaFuncSetAttribute(const void* function, FunctionAttribute attribute, int value);
 SIGHTLINE_EMULATOR_API CudaError cudaFuncGetAttributes(FunctionAttributes* attributes, const void* function);
 SIGHTLINE_EMULATOR_API CudaError cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int* blocks, const void* function,
-                                                            int threads, size_t dynamic_shared_bytes, unsigned);
-SIGHTLINE_EMULATOR_API CudaError cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, const void* function,
-                                                            int threads, size_t dynamic_shared_bytes);
+                                                                                        int threads,
+                                                                                        size_t dynamic_shared_bytes, unsigned);
+SIGHTLINE_EMULATOR_API CudaError cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, const void* function, int threads,
+                                                                               size_t dynamic_shared_bytes);
 
 }  // namespace sightline::emulator

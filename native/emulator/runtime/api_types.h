@@ -13,36 +13,36 @@
 namespace sightline::emulator {
 
 /** cudaError_t: enumerator, value, name, description. */
-#define SIGHTLINE_CUDA_ERRORS(X)                                                                          \
-  X(success, 0, "cudaSuccess", "no error")                                                                \
-  X(invalid_value, 1, "cudaErrorInvalidValue", "invalid argument")                                        \
-  X(memory_allocation, 2, "cudaErrorMemoryAllocation", "out of memory")                                   \
-  X(invalid_configuration, 9, "cudaErrorInvalidConfiguration", "invalid configuration argument")          \
-  X(invalid_symbol, 13, "cudaErrorInvalidSymbol", "invalid device symbol")                                \
-  X(missing_configuration, 52, "cudaErrorMissingConfiguration", "missing launch configuration")           \
-  X(invalid_device_function, 98, "cudaErrorInvalidDeviceFunction", "invalid device function")             \
-  X(no_device, 100, "cudaErrorNoDevice", "no CUDA-capable device is detected")                            \
-  X(invalid_device, 101, "cudaErrorInvalidDevice", "invalid device ordinal")                              \
-  X(no_kernel_image, 209, "cudaErrorNoKernelImageForDevice", "no kernel image is available")              \
-  X(invalid_ptx, 218, "cudaErrorInvalidPtx", "a PTX JIT compilation failed")                              \
-  X(invalid_handle, 400, "cudaErrorInvalidResourceHandle", "invalid resource handle")                     \
-  X(not_ready, 600, "cudaErrorNotReady", "device not ready")                                              \
-  X(illegal_address, 700, "cudaErrorIllegalAddress", "an illegal memory access was encountered")          \
-  X(launch_out_of_resources, 701, "cudaErrorLaunchOutOfResources", "too many resources requested")        \
-  X(launch_timeout, 702, "cudaErrorLaunchTimeout", "the launch timed out and was terminated")             \
-  X(misaligned_address, 716, "cudaErrorMisalignedAddress", "misaligned address")                          \
-  X(launch_failure, 719, "cudaErrorLaunchFailure", "unspecified launch failure")                          \
-  X(not_supported, 801, "cudaErrorNotSupported", "operation not supported")                               \
-  X(capture_unsupported, 900, "cudaErrorStreamCaptureUnsupported", "not permitted when stream is capturing") \
-  X(capture_invalidated, 901, "cudaErrorStreamCaptureInvalidated", "capture failed due to a previous error") \
-  X(capture_merge, 902, "cudaErrorStreamCaptureMerge", "would merge two independent captures")            \
-  X(capture_unmatched, 903, "cudaErrorStreamCaptureUnmatched", "the capture was not begun in this stream") \
-  X(capture_unjoined, 904, "cudaErrorStreamCaptureUnjoined", "capturing stream has unjoined work")        \
-  X(capture_isolation, 905, "cudaErrorStreamCaptureIsolation", "dependency on uncaptured work in another stream") \
-  X(capture_implicit, 906, "cudaErrorStreamCaptureImplicit", "implicit dependency on the legacy stream")  \
+#define SIGHTLINE_CUDA_ERRORS(X)                                                                                     \
+  X(success, 0, "cudaSuccess", "no error")                                                                           \
+  X(invalid_value, 1, "cudaErrorInvalidValue", "invalid argument")                                                   \
+  X(memory_allocation, 2, "cudaErrorMemoryAllocation", "out of memory")                                              \
+  X(invalid_configuration, 9, "cudaErrorInvalidConfiguration", "invalid configuration argument")                     \
+  X(invalid_symbol, 13, "cudaErrorInvalidSymbol", "invalid device symbol")                                           \
+  X(missing_configuration, 52, "cudaErrorMissingConfiguration", "missing launch configuration")                      \
+  X(invalid_device_function, 98, "cudaErrorInvalidDeviceFunction", "invalid device function")                        \
+  X(no_device, 100, "cudaErrorNoDevice", "no CUDA-capable device is detected")                                       \
+  X(invalid_device, 101, "cudaErrorInvalidDevice", "invalid device ordinal")                                         \
+  X(no_kernel_image, 209, "cudaErrorNoKernelImageForDevice", "no kernel image is available")                         \
+  X(invalid_ptx, 218, "cudaErrorInvalidPtx", "a PTX JIT compilation failed")                                         \
+  X(invalid_handle, 400, "cudaErrorInvalidResourceHandle", "invalid resource handle")                                \
+  X(not_ready, 600, "cudaErrorNotReady", "device not ready")                                                         \
+  X(illegal_address, 700, "cudaErrorIllegalAddress", "an illegal memory access was encountered")                     \
+  X(launch_out_of_resources, 701, "cudaErrorLaunchOutOfResources", "too many resources requested")                   \
+  X(launch_timeout, 702, "cudaErrorLaunchTimeout", "the launch timed out and was terminated")                        \
+  X(misaligned_address, 716, "cudaErrorMisalignedAddress", "misaligned address")                                     \
+  X(launch_failure, 719, "cudaErrorLaunchFailure", "unspecified launch failure")                                     \
+  X(not_supported, 801, "cudaErrorNotSupported", "operation not supported")                                          \
+  X(capture_unsupported, 900, "cudaErrorStreamCaptureUnsupported", "not permitted when stream is capturing")         \
+  X(capture_invalidated, 901, "cudaErrorStreamCaptureInvalidated", "capture failed due to a previous error")         \
+  X(capture_merge, 902, "cudaErrorStreamCaptureMerge", "would merge two independent captures")                       \
+  X(capture_unmatched, 903, "cudaErrorStreamCaptureUnmatched", "the capture was not begun in this stream")           \
+  X(capture_unjoined, 904, "cudaErrorStreamCaptureUnjoined", "capturing stream has unjoined work")                   \
+  X(capture_isolation, 905, "cudaErrorStreamCaptureIsolation", "dependency on uncaptured work in another stream")    \
+  X(capture_implicit, 906, "cudaErrorStreamCaptureImplicit", "implicit dependency on the legacy stream")             \
   X(captured_event, 907, "cudaErrorCapturedEvent", "operation not permitted on an event last recorded in a capture") \
-  X(capture_wrong_thread, 908, "cudaErrorStreamCaptureWrongThread", "capture ended by another thread")    \
-  X(graph_update_failure, 910, "cudaErrorGraphExecUpdateFailure", "the graph update was not performed")   \
+  X(capture_wrong_thread, 908, "cudaErrorStreamCaptureWrongThread", "capture ended by another thread")               \
+  X(graph_update_failure, 910, "cudaErrorGraphExecUpdateFailure", "the graph update was not performed")              \
   X(unknown, 999, "cudaErrorUnknown", "unknown error")
 
 enum class CudaError : int {

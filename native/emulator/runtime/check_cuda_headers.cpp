@@ -67,7 +67,8 @@ SIGHTLINE_SAME(2, cudaGraphExecUpdateErrorTopologyChanged);
 static_assert(sizeof(CudaDim3) == sizeof(dim3));
 // The caller's struct may be longer than ours in a later toolkit, never shorter.
 static_assert(sizeof(FunctionAttributes) <= sizeof(cudaFuncAttributes));
-static_assert(offsetof(FunctionAttributes, max_dynamic_shared_bytes) == offsetof(cudaFuncAttributes, maxDynamicSharedSizeBytes));
+static_assert(offsetof(FunctionAttributes, max_dynamic_shared_bytes) ==
+              offsetof(cudaFuncAttributes, maxDynamicSharedSizeBytes));
 static_assert(offsetof(FunctionAttributes, registers) == offsetof(cudaFuncAttributes, numRegs));
 static_assert(sizeof(LaunchConfiguration) == sizeof(cudaLaunchConfig_t));
 static_assert(offsetof(LaunchConfiguration, stream) == offsetof(cudaLaunchConfig_t, stream));

@@ -55,6 +55,7 @@ SIGHTLINE_EMULATOR_API void sightline_emulator_configure(const SightlineEmulator
   thread_state() = {};
   guarded([&] {
     Runtime::instance().configure(*settings);
+    Modules::instance().reset_attributes();
     return CudaError::success;
   });
 }

@@ -61,7 +61,8 @@ struct SightlineEmulatorMemory {
   uint64_t allocations, pinned_allocations;
 };
 
-/** The defaults: seed 1, 80 GiB, lazy, checks on, no random interleaving, late copies, no counting, 1 thread, 1 device, 20 s. */
+/** The defaults: seed 1, 80 GiB, lazy, checks on, no random interleaving, late copies, no counting, 1 thread, 1 device, 20 s.
+ */
 void sightline_emulator_default_settings(struct SightlineEmulatorSettings* settings);
 
 /** The settings in force. */
@@ -71,9 +72,9 @@ void sightline_emulator_get_settings(struct SightlineEmulatorSettings* settings)
 void sightline_emulator_configure(const struct SightlineEmulatorSettings* settings);
 
 /**
- * Takes every device back to its beginning: queued work is dropped, streams, events, graphs and memory are gone, errors and
- * counters cleared, the random sequence starts anew. Registered kernels and pinned host memory stay. No other thread may be
- * inside a call.
+ * Takes every device back to its beginning: queued work is dropped, streams, events, graphs and memory are gone, errors,
+ * counters and attributes of kernels cleared, the random sequence starts anew. Registered kernels and pinned host memory stay.
+ * No other thread may be inside a call.
  */
 void sightline_emulator_reset(void);
 
@@ -81,7 +82,7 @@ void sightline_emulator_reset(void);
  *  zero. @returns the length of the whole text */
 size_t sightline_emulator_violation(int device, char* text, size_t bytes);
 
-/** Copies why the calling thread's last refused call was refused, where there is more to say than its error code says.
+/** Copies why the calling thread's last call failed: why it was refused, or what broke its device; empty after a success.
  *  @returns the length of the whole text */
 size_t sightline_emulator_refusal(char* text, size_t bytes);
 

@@ -118,8 +118,7 @@ void Device::destroy(GraphExecutable& executable) { erase(executables_, executab
 
 // ---- work ----
 
-TokenPointer Device::push(Stream& stream, std::shared_ptr<const Operation> operation,
-                          std::vector<TokenPointer> dependencies) {
+TokenPointer Device::push(Stream& stream, std::shared_ptr<const Operation> operation, std::vector<TokenPointer> dependencies) {
   // The default stream and the blocking ones are ordered against each other as if each call were an event of all.
   if (&stream == default_stream_) {
     for (const auto& other : streams_)
@@ -136,7 +135,8 @@ TokenPointer Device::push(Stream& stream, std::shared_ptr<const Operation> opera
 TokenPointer Device::submit(Stream& stream, Operation operation, const std::vector<TokenPointer>& dependencies) {
   if (&stream == default_stream_ && !captures().empty()) {
     for (Capture* capture : captures()) capture->invalid = true;
-    refuse(CudaError::capture_implicit, operation.name, ": the default stream would have to wait for a stream that is recorded");
+    refuse(CudaError::capture_implicit, operation.name,
+           ": the default stream would have to wait for a stream that is recorded");
   }
   if (stream.capture) {
     add_node(stream, std::move(operation));
@@ -220,9 +220,10 @@ Stream* Device::needed_for(const Token* token) {
   for (const auto& stream : streams_) {
     const auto is_token = [&](const QueuedOperation& queued) { return queued.done.get() == token; };
     if (std::ranges::none_of(stream->queue, is_token)) continue;
+    std::vector<const Token*> missing;
     for (const TokenPointer& dependency : stream->queue.front().dependencies)
-      if (!dependency->done) return needed_for(dependency.get());
-    return stream.get();
+      if (!dependency->done) missing.push_back(dependency.get());
+    return missing.empty() ? stream.get() : needed_for(missing[random() % missing.size()]);
   }
   return nullptr;
 }

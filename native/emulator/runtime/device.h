@@ -33,7 +33,8 @@ class Device {
 
   // ---- streams, events, graphs ----
   Stream& create_stream(bool blocking);
-  /** The stream of a handle; null and cudaStreamLegacy are the default stream. @throws Refusal for what is no stream of this device */
+  /** The stream of a handle; null and cudaStreamLegacy are the default stream. @throws Refusal for what is no stream of this
+   * device */
   Stream& stream(Stream* handle);
   /** Its queued work still runs. */
   void destroy_stream(Stream& stream);

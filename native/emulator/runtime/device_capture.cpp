@@ -35,7 +35,8 @@ std::vector<Capture*> Device::captures() const {
 }
 
 void Device::begin_capture(Stream& stream, CaptureMode mode) {
-  if (&stream == default_stream_) refuse(CudaError::capture_unsupported, "cudaStreamBeginCapture: the default stream cannot be recorded");
+  if (&stream == default_stream_)
+    refuse(CudaError::capture_unsupported, "cudaStreamBeginCapture: the default stream cannot be recorded");
   if (stream.capture) refuse(CudaError::invalid_value, "cudaStreamBeginCapture: the stream is being recorded already");
   stream.capture = std::make_shared<Capture>();
   stream.capture->origin = &stream;
@@ -47,7 +48,8 @@ void Device::begin_capture(Stream& stream, CaptureMode mode) {
 Graph Device::end_capture(Stream& stream) {
   const std::shared_ptr<Capture> capture = stream.capture;
   if (!capture) refuse(CudaError::invalid_value, "cudaStreamEndCapture: the stream is not being recorded");
-  if (capture->origin != &stream) refuse(CudaError::capture_unmatched, "cudaStreamEndCapture: expected the stream that the recording began in");
+  if (capture->origin != &stream)
+    refuse(CudaError::capture_unmatched, "cudaStreamEndCapture: expected the stream that the recording began in");
   if (capture->mode != CaptureMode::relaxed && capture->thread != std::this_thread::get_id()) {
     refuse(CudaError::capture_wrong_thread, "cudaStreamEndCapture: expected the thread that began the recording");
   }
@@ -58,9 +60,11 @@ Graph Device::end_capture(Stream& stream) {
   for (const auto& event : events_) {
     if (event->capture == capture) event->capture.reset();
   }
-  if (capture->invalid) refuse(CudaError::capture_invalidated, "cudaStreamEndCapture: a call that cannot be recorded came in between");
+  if (capture->invalid)
+    refuse(CudaError::capture_invalidated, "cudaStreamEndCapture: a call that cannot be recorded came in between");
   if (!all_lead_to(capture->graph, ends)) {
-    refuse(CudaError::capture_unjoined, "cudaStreamEndCapture: a stream that was forked from this one has work that it does not wait for");
+    refuse(CudaError::capture_unjoined,
+           "cudaStreamEndCapture: a stream that was forked from this one has work that it does not wait for");
   }
   return std::move(capture->graph);
 }
@@ -80,8 +84,8 @@ void Device::forbid_while_capturing(const char* call) {
   for (const auto& stream : streams_) {
     if (!stream->capture) continue;
     const Capture& capture = *stream->capture;
-    const bool concerns = capture.mode == CaptureMode::global || (capture.mode == CaptureMode::thread_local_only &&
-                                                                  capture.thread == std::this_thread::get_id());
+    const bool concerns = capture.mode == CaptureMode::global ||
+                          (capture.mode == CaptureMode::thread_local_only && capture.thread == std::this_thread::get_id());
     if (!concerns) continue;
     stream->capture->invalid = true;
     refuse(CudaError::capture_unsupported, call, ": not allowed while stream ", stream->number, " is being recorded");

@@ -1,5 +1,4 @@
-// The one function whose struct differs from toolkit to toolkit: it is compiled against the headers of the one at hand, as part
-// of what is emulated.
+// The one function whose struct differs from toolkit to toolkit: it is compiled against the headers of the one at hand, if any.
 #include <cuda_runtime_api.h>
 
 #include <cstdio>
@@ -9,7 +8,7 @@
 
 namespace limits = sightline::emulator::limits;
 
-extern "C" cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
+extern "C" __attribute__((visibility("default"))) cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   int warp = 0;
   if (const cudaError_t error = cudaDeviceGetAttribute(&warp, cudaDevAttrWarpSize, device); error != cudaSuccess) return error;
   size_t free = 0, total = 0;

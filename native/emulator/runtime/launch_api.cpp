@@ -20,9 +20,10 @@ struct Arguments {
 };
 
 void require_configuration(const Kernel& kernel, const CudaDim3& grid, const CudaDim3& block) {
-  if (grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.x > limits::grid_x || grid.y > limits::grid_y || grid.z > limits::grid_z) {
-    refuse(CudaError::invalid_configuration, "kernel ", kernel.name, ": grid: expected 1 to ", limits::grid_x, " x ", limits::grid_y,
-           " x ", limits::grid_z, " blocks, received ", grid.x, " x ", grid.y, " x ", grid.z);
+  if (grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.x > limits::grid_x || grid.y > limits::grid_y ||
+      grid.z > limits::grid_z) {
+    refuse(CudaError::invalid_configuration, "kernel ", kernel.name, ": grid: expected 1 to ", limits::grid_x, " x ",
+           limits::grid_y, " x ", limits::grid_z, " blocks, received ", grid.x, " x ", grid.y, " x ", grid.z);
   }
   const uint64_t threads = uint64_t{block.x} * block.y * block.z;
   if (threads == 0 || threads > limits::threads_per_block || block.x > limits::block_x || block.y > limits::block_y ||
@@ -123,7 +124,8 @@ SIGHTLINE_EMULATOR_API CudaError cudaFuncSetAttribute(const void* function, Func
     const auto [host, kernel] = Modules::instance().find(function);
     if (attribute == FunctionAttribute::preferred_shared_carveout) return;
     if (attribute != FunctionAttribute::max_dynamic_shared_bytes) {
-      refuse(CudaError::invalid_value, "cudaFuncSetAttribute: the emulator does not know attribute ", static_cast<int>(attribute));
+      refuse(CudaError::invalid_value, "cudaFuncSetAttribute: the emulator does not know attribute ",
+             static_cast<int>(attribute));
     }
     const int most = static_cast<int>(limits::shared_bytes_per_block_opt_in - kernel->static_shared_bytes);
     if (value < 0 || value > most) {
@@ -139,7 +141,8 @@ SIGHTLINE_EMULATOR_API CudaError cudaFuncGetAttributes(FunctionAttributes* attri
     const auto [host, kernel] = Modules::instance().find(function);
     *attributes = {};
     attributes->static_shared_bytes = kernel->static_shared_bytes;
-    attributes->max_threads_per_block = static_cast<int>(kernel->max_threads != 0 ? kernel->max_threads : limits::threads_per_block);
+    attributes->max_threads_per_block =
+        static_cast<int>(kernel->max_threads != 0 ? kernel->max_threads : limits::threads_per_block);
     attributes->ptx_version = attributes->binary_version = 80;
     attributes->max_dynamic_shared_bytes = host->max_dynamic_shared_bytes;
   });
@@ -155,11 +158,10 @@ SIGHTLINE_EMULATOR_API CudaError cudaOccupancyMaxActiveBlocksPerMultiprocessorWi
     *blocks = 0;
     if (dynamic_shared_bytes > static_cast<size_t>(host->max_dynamic_shared_bytes)) return;
     const uint64_t warps = (static_cast<uint64_t>(threads) + 31) / 32;
-    const uint64_t shared =
-        kernel->static_shared_bytes + dynamic_shared_bytes + limits::shared_bytes_reserved_per_block;
-    *blocks = static_cast<int>(std::min({uint64_t{limits::blocks_per_multiprocessor},
-                                         limits::threads_per_multiprocessor / 32 / warps,
-                                         limits::shared_bytes_per_multiprocessor / shared}));
+    const uint64_t shared = kernel->static_shared_bytes + dynamic_shared_bytes + limits::shared_bytes_reserved_per_block;
+    *blocks =
+        static_cast<int>(std::min({uint64_t{limits::blocks_per_multiprocessor}, limits::threads_per_multiprocessor / 32 / warps,
+                                   limits::shared_bytes_per_multiprocessor / shared}));
   });
 }
 

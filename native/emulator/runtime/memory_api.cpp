@@ -76,7 +76,8 @@ void copy_async(Device& device, const char* call, void* to, const void* from, si
   const End destination = locate(device, call, "destination", to, bytes), source = locate(device, call, "source", from, bytes);
   require_direction(call, kind, destination, source);
   const PinnedMemory& pinned = Runtime::instance().pinned();
-  const bool stages = source.on_device == false && destination.on_device && !wait && !stream.capture && !pinned.contains(from, bytes);
+  const bool stages =
+      source.on_device == false && destination.on_device && !wait && !stream.capture && !pinned.contains(from, bytes);
   auto staged = std::make_shared<std::vector<std::byte>>();
   if (stages) staged->assign(static_cast<const std::byte*>(from), static_cast<const std::byte*>(from) + bytes);
   Operation operation{.name = call,
@@ -111,7 +112,8 @@ void set_async(Device& device, const char* call, void* to, int value, size_t byt
 void require_unused(Device& device, const char* call, const void* pointer, size_t bytes) {
   const std::string* user = device.user_of(pointer, bytes);
   if (user != nullptr && device.settings().checks) {
-    device.fail(CudaError::launch_failure, sightline::concat(call, ": frees ", bytes, " bytes that queued work still uses: ", *user));
+    device.fail(CudaError::launch_failure,
+                sightline::concat(call, ": frees ", bytes, " bytes that queued work still uses: ", *user));
   }
 }
 
@@ -138,7 +140,9 @@ SIGHTLINE_EMULATOR_API CudaError cudaFree(void* pointer) {
     device.forbid_while_capturing("cudaFree");
     if (pointer == nullptr) return;
     const auto bytes = device.memory().size_of(pointer);
-    if (!bytes) refuse(CudaError::invalid_value, "cudaFree: expected a pointer that cudaMalloc returned on this device and that is not freed");
+    if (!bytes)
+      refuse(CudaError::invalid_value,
+             "cudaFree: expected a pointer that cudaMalloc returned on this device and that is not freed");
     require_unused(device, "cudaFree", pointer, *bytes);
     device.wait_for_all();
     device.memory().release(pointer);
@@ -161,7 +165,8 @@ SIGHTLINE_EMULATOR_API CudaError cudaFreeHost(void* pointer) {
     if (pointer == nullptr) return;
     PinnedMemory& pinned = Runtime::instance().pinned();
     const auto bytes = pinned.size_of(pointer);
-    if (!bytes) refuse(CudaError::invalid_value, "cudaFreeHost: expected a pointer that cudaHostAlloc returned and that is not freed");
+    if (!bytes)
+      refuse(CudaError::invalid_value, "cudaFreeHost: expected a pointer that cudaHostAlloc returned and that is not freed");
     require_unused(device, "cudaFreeHost", pointer, *bytes);
     device.wait_for_all();
     pinned.release(pointer);
@@ -177,9 +182,8 @@ SIGHTLINE_EMULATOR_API CudaError cudaMemGetInfo(size_t* free, size_t* total) {
 }
 
 SIGHTLINE_EMULATOR_API CudaError cudaMemcpyAsync(void* to, const void* from, size_t bytes, CopyKind kind, Stream* stream) {
-  return on_device([&](Device& device) {
-    copy_async(device, "cudaMemcpyAsync", to, from, bytes, kind, device.stream(stream), false);
-  });
+  return on_device(
+      [&](Device& device) { copy_async(device, "cudaMemcpyAsync", to, from, bytes, kind, device.stream(stream), false); });
 }
 
 SIGHTLINE_EMULATOR_API CudaError cudaMemcpy(void* to, const void* from, size_t bytes, CopyKind kind) {
@@ -203,19 +207,20 @@ SIGHTLINE_EMULATOR_API CudaError cudaMemcpyToSymbolAsync(const void* symbol, con
   return on_device([&](Device& device) {
     const Variable variable = Modules::instance().find_variable(symbol);
     if (offset > variable.bytes || bytes > variable.bytes - offset) {
-      refuse(CudaError::invalid_value, "cudaMemcpyToSymbol: expected at most ", variable.bytes, " bytes, received ", bytes, " at ", offset);
+      refuse(CudaError::invalid_value, "cudaMemcpyToSymbol: expected at most ", variable.bytes, " bytes, received ", bytes,
+             " at ", offset);
     }
     if (kind != CopyKind::host_to_device && kind != CopyKind::infer) {
       refuse(CudaError::not_supported, "cudaMemcpyToSymbol: the emulator copies from host memory only");
     }
     const auto* first = static_cast<const std::byte*>(from);
     std::vector<std::byte> staged(first, first + bytes);
-    device.submit(device.stream(stream), {.name = "cudaMemcpyToSymbol",
-                                          .run = [to = variable.data + offset, staged = std::move(staged)] {
-                                            std::memcpy(to, staged.data(), staged.size());
-                                          },
-                                          .ready = {},
-                                          .uses = {}});
+    device.submit(
+        device.stream(stream),
+        {.name = "cudaMemcpyToSymbol",
+         .run = [to = variable.data + offset, staged = std::move(staged)] { std::memcpy(to, staged.data(), staged.size()); },
+         .ready = {},
+         .uses = {}});
   });
 }
 

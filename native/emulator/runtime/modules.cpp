@@ -65,7 +65,8 @@ const Program& Module::program() {
   if (!program_) {
     const std::string_view ptx = find_ptx(fat_binary_);
     if (ptx.empty()) {
-      refuse(CudaError::no_kernel_image, "fat binary: no PTX for compute_80 or older; compile with -gencode arch=compute_80,code=compute_80");
+      refuse(CudaError::no_kernel_image,
+             "fat binary: no PTX for compute_80 or older; compile with -gencode arch=compute_80,code=compute_80");
     }
     try {
       program_ = std::make_unique<Program>(Program::parse(ptx));
@@ -105,6 +106,11 @@ void Modules::add_function(Module* module, const void* host_function, const char
 void Modules::add_variable(Module* module, const void* host_variable, const char* name) {
   const std::lock_guard lock(mutex_);
   variables_.insert_or_assign(host_variable, HostVariable{module, name});
+}
+
+void Modules::reset_attributes() {
+  const std::lock_guard lock(mutex_);
+  for (auto& entry : functions_) entry.second.max_dynamic_shared_bytes = -1;
 }
 
 Modules::Found Modules::find(const void* host_function) {

@@ -32,7 +32,7 @@ class Module {
 struct KernelFunction {
   Module* module;
   std::string name;
-  /** What launches may ask for; the most without cudaFuncSetAttribute is 48 KiB including static shared memory. */
+  /** What launches may ask for. Without cudaFuncSetAttribute (-1) it is 48 KiB including static shared memory. */
   int max_dynamic_shared_bytes = -1;
 };
 
@@ -45,6 +45,9 @@ class Modules {
   void remove(Module* module);
   void add_function(Module* module, const void* host_function, const char* name);
   void add_variable(Module* module, const void* host_variable, const char* name);
+
+  /** Forgets what cudaFuncSetAttribute said. */
+  void reset_attributes();
 
   struct Found {
     KernelFunction* function;

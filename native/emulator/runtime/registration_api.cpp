@@ -36,12 +36,13 @@ SIGHTLINE_EMULATOR_API void __cudaUnregisterFatBinary(void** handle) { Modules::
 
 SIGHTLINE_EMULATOR_API char __cudaInitModule(void**) { return 1; }
 
-SIGHTLINE_EMULATOR_API void __cudaRegisterFunction(void** handle, const char* host_function, char*, const char* name, int, void*,
-                                                   void*, CudaDim3*, CudaDim3*, int*) {
+SIGHTLINE_EMULATOR_API void __cudaRegisterFunction(void** handle, const char* host_function, char*, const char* name, int,
+                                                   void*, void*, CudaDim3*, CudaDim3*, int*) {
   Modules::instance().add_function(module_of(handle), host_function, name);
 }
 
-SIGHTLINE_EMULATOR_API void __cudaRegisterVar(void** handle, char* host_variable, char*, const char* name, int, size_t, int, int) {
+SIGHTLINE_EMULATOR_API void __cudaRegisterVar(void** handle, char* host_variable, char*, const char* name, int, size_t, int,
+                                              int) {
   Modules::instance().add_variable(module_of(handle), host_variable, name);
 }
 

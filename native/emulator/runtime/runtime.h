@@ -58,6 +58,7 @@ struct ThreadState {
   int device = 0;
   /** Of cudaGetLastError. */
   CudaError last_error = CudaError::success;
+  /** Why the last call failed, if it did and there is more to say than its error says. */
   std::string refusal;
 };
 ThreadState& thread_state();
@@ -68,6 +69,7 @@ CudaError note(CudaError error);
 /** The body of a call: no exception leaves it, and what it returns is what cudaGetLastError answers. */
 template <class Body>
 CudaError guarded(Body&& body) noexcept {
+  thread_state().refusal.clear();
   try {
     return note(body());
   } catch (const Refusal& refusal) {
@@ -87,8 +89,8 @@ CudaError on_device(Body&& body) noexcept {
   return guarded([&] {
     Device& device = Runtime::instance().current_device();
     const std::lock_guard lock(device.mutex());
-    if (device.error() != CudaError::success) return device.error();
-    body(device);
+    if (device.error() == CudaError::success) body(device);
+    thread_state().refusal = device.violation();
     return device.error();
   });
 }

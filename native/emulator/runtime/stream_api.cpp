@@ -50,7 +50,8 @@ SIGHTLINE_EMULATOR_API CudaError cudaStreamWaitEvent(Stream* stream, Event* even
 SIGHTLINE_EMULATOR_API CudaError cudaEventCreateWithFlags(Event** event, unsigned flags) {
   return on_device([&](Device& device) {
     if (event == nullptr || (flags & ~(event_blocking_sync | event_disable_timing)) != 0) {
-      refuse(CudaError::invalid_value, "cudaEventCreate: expected cudaEventBlockingSync and cudaEventDisableTiming at most, received ", flags);
+      refuse(CudaError::invalid_value,
+             "cudaEventCreate: expected cudaEventBlockingSync and cudaEventDisableTiming at most, received ", flags);
     }
     *event = &device.create_event((flags & event_disable_timing) == 0);
   });

@@ -1,6 +1,8 @@
 // Kernels for the tests of the runtime stand-in.
 #include <cuda_runtime.h>
 
+#include <cstdio>
+
 __constant__ float factors[4];
 
 // y[i] = a * x[i] + y[i]
@@ -50,9 +52,15 @@ extern "C" int launch_with_chevrons(float* y, int n, cudaStream_t stream) {
   return cudaGetLastError();
 }
 
-extern "C" int set_factors(const float* values) {
-  return cudaMemcpyToSymbol(factors, values, sizeof factors);
+// Writes the device's name, at most `bytes` with its ending zero, and returns its compute capability, e.g. 80.
+extern "C" int device_name(char* name, int bytes) {
+  cudaDeviceProp properties;
+  if (cudaGetDeviceProperties(&properties, 0) != cudaSuccess) return 0;
+  std::snprintf(name, static_cast<size_t>(bytes), "%s", properties.name);
+  return 10 * properties.major + properties.minor;
 }
+
+extern "C" int set_factors(const float* values) { return cudaMemcpyToSymbol(factors, values, sizeof factors); }
 
 extern "C" int blocks_per_multiprocessor(int threads, int dynamic_shared_bytes) {
   int blocks = -1;

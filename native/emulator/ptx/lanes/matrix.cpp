@@ -9,54 +9,62 @@
 namespace sightline::emulator::SIGHTLINE_ISA {
 namespace {
 
-constexpr int tile_rows = 16, tile_columns = 8, tile_depth = 16;
+/** Eight floats, a row of a tile. */
+typedef float Row8 __attribute__((vector_size(32)));
 
-float low_half(uint32_t word) { return std::bit_cast<float>(word << 16); }
-float high_half(uint32_t word) { return std::bit_cast<float>(word & 0xffff0000u); }
+/** A quarter of a tile, 8 x 8, row by row: the two values of lane l are elements 2 l and 2 l + 1. */
+struct alignas(64) Quarter {
+  float elements[64];
+};
 
-/**
- * Products of bfloat16 values are exact in float32, so a fused and a separate multiply-add give the same bits unless the product
- * lies below the smallest normal number or overflows.
- */
-float multiply_add(float a, float b, float c) {
-#ifdef __FMA__
-  return __builtin_fmaf(a, b, c);
-#else
-  return a * b + c;
-#endif
+void widen_pairs(const uint32_t* words, Quarter& quarter) {
+  for (int lane = 0; lane < warp_lanes; ++lane) {
+    quarter.elements[2 * lane] = std::bit_cast<float>(words[lane] << 16);
+    quarter.elements[2 * lane + 1] = std::bit_cast<float>(words[lane] & 0xffff0000u);
+  }
 }
 
+/**
+ * The products of bfloat16 values are exact in float32, so that this file, alone, lets the compiler fuse multiplications with
+ * additions: the bits are the same unless a product lies below the smallest normal number or overflows.
+ */
 void multiply_bf16(const Registers& registers, const Instruction& instruction, uint32_t) {
-  alignas(64) float a[tile_rows][tile_depth], b[tile_depth][tile_columns], c[tile_rows][tile_columns];
-  const uint32_t* source[10];
-  for (int k = 0; k < 10; ++k) source[k] = registers.lanes<uint32_t>(instruction.source[k]);
-  for (int lane = 0; lane < warp_lanes; ++lane) {
-    const int group = lane >> 2, pair = 2 * (lane & 3);
-    for (int part = 0; part < 4; ++part) {
-      float* element = &a[group + (part & 1) * 8][pair + (part >> 1) * 8];
-      element[0] = low_half(source[part][lane]);
-      element[1] = high_half(source[part][lane]);
-      c[group + (part >> 1) * 8][pair + (part & 1)] = std::bit_cast<float>(source[6 + part][lane]);
-    }
-    for (int part = 0; part < 2; ++part) {
-      b[pair + part * 8][group] = low_half(source[4 + part][lane]);
-      b[pair + part * 8 + 1][group] = high_half(source[4 + part][lane]);
+  const auto source = [&](int k) { return registers.lanes<uint32_t>(instruction.source[k]); };
+  // b[h][k]: row 8 h + k of B, gathered from columns.
+  Quarter a[4], columns;
+  Row8 b[2][8];
+  for (int part = 0; part < 4; ++part) widen_pairs(source(part), a[part]);
+  for (int half = 0; half < 2; ++half) {
+    widen_pairs(source(4 + half), columns);
+    for (int k = 0; k < 8; ++k)
+      for (int column = 0; column < 8; ++column) b[half][k][column] = columns.elements[8 * column + k];
+  }
+  // All sources are read before the first result is written: the results may be among them.
+  Quarter c[2];
+  for (int upper = 0; upper < 2; ++upper) {
+    const uint32_t *even = source(6 + 2 * upper), *odd = source(7 + 2 * upper);
+    for (int lane = 0; lane < warp_lanes; ++lane) {
+      c[upper].elements[2 * lane] = std::bit_cast<float>(even[lane]);
+      c[upper].elements[2 * lane + 1] = std::bit_cast<float>(odd[lane]);
     }
   }
-  // Eight rows of accumulators at a time stay in vector registers.
-  for (int first = 0; first < tile_rows; first += 8) {
-    float sum[8][tile_columns];
-    std::memcpy(sum, c[first], sizeof sum);
-    for (int k = 0; k < tile_depth; ++k)
+  for (int upper = 0; upper < 2; ++upper) {
+    Row8 sum[8];
+    std::memcpy(sum, c[upper].elements, sizeof sum);
+    for (int half = 0; half < 2; ++half) {
+      const Quarter& factors = a[upper + 2 * half];
 #pragma GCC unroll 8
-      for (int row = 0; row < 8; ++row)
-        for (int column = 0; column < tile_columns; ++column) sum[row][column] = multiply_add(a[first + row][k], b[k][column], sum[row][column]);
-    std::memcpy(c[first], sum, sizeof sum);
-  }
-  for (int part = 0; part < 4; ++part) {
-    uint32_t* destination = registers.lanes<uint32_t>(instruction.destination[part]);
-    for (int lane = 0; lane < warp_lanes; ++lane)
-      destination[lane] = std::bit_cast<uint32_t>(c[(lane >> 2) + (part >> 1) * 8][2 * (lane & 3) + (part & 1)]);
+      for (int k = 0; k < 8; ++k)
+#pragma GCC unroll 8
+        for (int row = 0; row < 8; ++row) sum[row] += factors.elements[8 * row + k] * b[half][k];
+    }
+    std::memcpy(c[upper].elements, sum, sizeof sum);
+    uint32_t *even_result = registers.lanes<uint32_t>(instruction.destination[2 * upper]),
+             *odd_result = registers.lanes<uint32_t>(instruction.destination[2 * upper + 1]);
+    for (int lane = 0; lane < warp_lanes; ++lane) {
+      even_result[lane] = std::bit_cast<uint32_t>(c[upper].elements[2 * lane]);
+      odd_result[lane] = std::bit_cast<uint32_t>(c[upper].elements[2 * lane + 1]);
+    }
   }
 }
 
