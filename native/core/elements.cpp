@@ -17,8 +17,8 @@ void require_one_type(const char* op, const char* arguments, std::initializer_li
 }
 
 void require_pairs(const char* argument, DType type, int64_t count) {
-  require(type != DType::bf16 || count % 2 == 0, argument, ": expected an even number of elements stored as bf16, received ", count,
-          "; store them as fp32");
+  require(type != DType::bf16 || count % 2 == 0, argument, ": expected an even number of elements stored as bf16, received ",
+          count, "; store them as fp32");
 }
 
 }  // namespace sightline

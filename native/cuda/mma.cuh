@@ -55,10 +55,10 @@ struct Tile {
   __device__ uint32_t at(int row, int chunk) const { return address + row * row_bytes + ((chunk ^ permutation(row)) << 4); }
   /** @param row  a multiple of 8 */
   __device__ Tile from_row(int row) const { return {address + row * row_bytes}; }
-  static constexpr size_t bytes(int rows) { return static_cast<size_t>(rows) * row_bytes; }
+  __host__ __device__ static constexpr size_t bytes(int rows) { return static_cast<size_t>(rows) * row_bytes; }
 };
 
-/** For addresses in tiles; ordinary stores and loads in everything but what the address is. */
+/** Stores to and loads from a tile: ordinary ones in everything but what the address is. */
 __device__ inline void store_shared_4(uint32_t address, uint32_t value) {
   asm volatile("st.shared.b32 [%0], %1;" ::"r"(address), "r"(value) : "memory");
 }
@@ -69,6 +69,12 @@ __device__ inline uint4 load_shared_16(uint32_t address) {
                : "r"(address)
                : "memory");
   return value;
+}
+/** Stores 16 bytes to global memory as one access, which the compiler may otherwise take apart. Aligned to 16 bytes. */
+__device__ inline void store_global_16(void* to, uint4 value) {
+  asm volatile("st.global.v4.b32 [%0], {%1, %2, %3, %4};" ::"l"(__cvta_generic_to_global(to)), "r"(value.x), "r"(value.y),
+               "r"(value.z), "r"(value.w)
+               : "memory");
 }
 
 // ---- products

@@ -44,8 +44,8 @@ __global__ void __launch_bounds__(256) scatter_rows_kernel(const X* x, const int
   };
   for_vectors([&](int64_t c, float(&sum)[width]) { load(to + c, sum); });
   const float scale = target.scale(index);
-  for (int64_t first = row; first < rows; first += warp_lanes) {
-    const bool same = first + lane < rows && indices[first + lane] == index;
+  for (int64_t first = row / warp_lanes * warp_lanes; first < rows; first += warp_lanes) {
+    const bool same = first + lane >= row && first + lane < rows && indices[first + lane] == index;
     for (unsigned found = __ballot_sync(all_lanes, same); found != 0; found &= found - 1) {
       const X* from = x + (first + __ffs(static_cast<int>(found)) - 1) * columns;
       for_vectors([&](int64_t c, float(&sum)[width]) {

@@ -25,7 +25,7 @@ constexpr size_t tile_bytes = Tile<Width>::bytes(tile_rows + 4 * key_rows);
  * Order of sums: a row's scores over the head's columns; the tiles of keys by position, with a running maximum and sum; within
  * a tile by lane, the four lanes of a row at the end. It depends on the row's own sequence only: a tile that a row does not
  * see leaves its sums as they are. Weights are rounded to bf16 to multiply the values; their sum is not.
- * Registers (sm_80): 128 wide REG128, 64 wide REG64. Shared memory at 128: 80 KiB, two blocks per multiprocessor.
+ * Registers (sm_80): 128 wide 243, 64 wide 131. Shared memory at 128: 80 KiB, two blocks per multiprocessor.
  */
 template <int Width>
 __global__ void __launch_bounds__(tile_threads)
@@ -137,10 +137,10 @@ __global__ void __launch_bounds__(tile_threads)
 
 /**
  * A warp per query; see attend_row for the order of sums. Grid: (H, groups of 4 queries of a segment). Keys come from the L1
- * cache for all but the first of a block's rows. Registers (sm_80): at most REGROW; no shared memory.
+ * cache for all but the first of a block's rows. Registers (sm_80): at most 55; no shared memory.
  */
 template <class T, int Columns>
-__global__ void __launch_bounds__(row_kernel_threads)
+__global__ void __launch_bounds__(row_kernel_threads, row_blocks)
     attention_row_kernel(const T* __restrict__ qkv, T* __restrict__ out, float* __restrict__ log_sum_exp, const PackedAttention a) {
   const SegmentTile place = find_tile(a, TiledRows::queries, rows_per_block, static_cast<int>(blockIdx.y));
   const Segment segment = segment_at(a, place.segment);

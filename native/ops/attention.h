@@ -30,8 +30,12 @@ inline constexpr int64_t attention_block = 64;
  * @param scale     > 0
  * Types: one for qkv and out; in bf16 D is even.
  * @throws invalid_argument otherwise
- * Numerics: fp32, rounded once where out is bf16; keys in spans of four blocks of `attention_block` absolute positions with a running maximum and sum, the
- * same operations in the same order for a row whatever its neighbours are. `attention_decode` gives the same bits.
+ * Numerics: fp32, rounded once where out is bf16. Of bf16 numbers q . k may be summed by pairs, whose products are exact; the
+ * softmax and its weights stay fp32. Keys in spans of four blocks of `attention_block` absolute positions with a running
+ * maximum and sum, the same operations in the same order for a row whatever its neighbours are. `attention_decode` gives the
+ * same bits.
+ * CUDA in bf16: tensor cores multiply weights, and in the backward pass P and dS / scale, that are rounded to bf16; decoding
+ * shares a row's keys out among blocks, so that its bits are not those of this op.
  * Source: Vaswani et al. 2017 (equation 1); online softmax, Milakov and Gimelshein 2018, arXiv 1805.02867; grouped heads,
  * Ainslie et al. 2023, arXiv 2305.13245.
  */
@@ -56,7 +60,8 @@ struct AttentionArgs {
  * @param dqkv  (N, (H + 2 G) * D) written, laid out as qkv
  * Types: one for dout, qkv, out and dqkv; in bf16 D is even.
  * @throws invalid_argument otherwise
- * Numerics: fp32, rounded once where dqkv is bf16; a key's gradient is summed over its queries in order of segment, head of the group, row.
+ * Numerics: as in the forward pass, fp32 but for the products of bf16 along D; rounded once where dqkv is bf16. A key's
+ * gradient is summed over its queries in order of segment, head of the group, row.
  * Source: Dao 2023, arXiv 2307.08691, algorithm 2.
  */
 struct AttentionBackwardArgs {

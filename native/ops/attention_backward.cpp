@@ -200,7 +200,8 @@ void backward(CpuContext& context, const AttentionBackwardArgs& args) {
 }  // namespace
 
 void attention_backward(CpuContext& context, const AttentionBackwardArgs& args) {
-  require_one_type("attention_backward", "dout, qkv, out and dqkv", {args.dout.type, args.qkv.type, args.out.type, args.dqkv.type});
+  require_one_type("attention_backward", "dout, qkv, out and dqkv",
+                   {args.dout.type, args.qkv.type, args.out.type, args.dqkv.type});
   require_pairs("attention_backward.head_size", args.qkv.type, args.head_size);
   with_type(args.qkv.type, [&]<class T>(T) { backward<T>(context, args); });
 }

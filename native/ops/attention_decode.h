@@ -13,6 +13,8 @@ namespace sightline {
  * A page of the KV cache holds `attention_block` tokens of every layer. Within a page a layer has, per key head, the keys
  * transposed, (D, attention_block), then per value head the values, (attention_block, padded D). A head's rows of V are
  * padded to a multiple of 16 so that vectors never straddle two tokens. Elements are stored as those of qkv.
+ * CUDA keeps rows as they are: per key head (attention_block, D) keys, then per key head as many values. Pages are aligned to
+ * 16 bytes there.
  */
 constexpr int64_t padded_head_size(int64_t head_size) { return (head_size + 15) / 16 * 16; }
 /** Elements of a layer in a page. */

@@ -19,6 +19,8 @@ class CudaContext;
 /** Rows of a block's warps. */
 inline constexpr int rows_per_block = 4;
 inline constexpr int row_kernel_threads = rows_per_block * 32;
+/** Blocks that a multiprocessor is to hold: registers for the widest heads; left to itself, ptxas spills to have more blocks. */
+inline constexpr int row_blocks = 4;
 inline constexpr int64_t max_row_head_size = 256;
 
 /** A row of head_size elements, spread over a warp: lane l holds elements l, l + 32, ...; zeros behind the last. */

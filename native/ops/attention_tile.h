@@ -107,7 +107,8 @@ template <int Rows, int Columns, class Matrix>
     for (int r = 0; r < Rows; ++r) {
       if constexpr (!Matrix::shared) fetch(r);
 #pragma GCC unroll 8
-      for (int c = 0; c < Columns; ++c) sums[r][c] = Matrix::add_product(weights + r * row_step + s * step, columns[c], sums[r][c]);
+      for (int c = 0; c < Columns; ++c)
+        sums[r][c] = Matrix::add_product(weights + r * row_step + s * step, columns[c], sums[r][c]);
     }
   }
 }

@@ -31,16 +31,17 @@ __device__ inline float exp2_approximate(float x) {
 /**
  * Begins to copy `Rows` rows of head_size elements into a tile and fills what is wider than that with zeros.
  *
+ * @tparam Threads  that call it: a block's, or 32 for a warp of its own
  * @param source  `row_stride` elements from row to row; aligned to 16 bytes, as head_size and row_stride keep it
  * @param row_of  row of the source by row of the tile; negative: zeros
  */
-template <int Width, int Rows, class RowOf>
+template <int Width, int Rows, int Threads = tile_threads, class RowOf>
 __device__ inline void copy_rows(Tile<Width> tile, const bf16* source, int64_t row_stride, int head_size, const RowOf& row_of) {
   constexpr int chunks = Tile<Width>::chunks;
 #pragma unroll
-  for (int first = 0; first < Rows * chunks; first += tile_threads) {
-    const int i = first + threadIdx.x;
-    if (Rows * chunks % tile_threads != 0 && i >= Rows * chunks) break;
+  for (int first = 0; first < Rows * chunks; first += Threads) {
+    const int i = first + threadIdx.x % Threads;
+    if (Rows * chunks % Threads != 0 && i >= Rows * chunks) break;
     const int row = i / chunks, chunk = i % chunks, from = row_of(row);
     const bool wanted = from >= 0 && chunk * 8 < head_size;
     copy_async_16(tile.at(row, chunk), source + (wanted ? from * row_stride + chunk * 8 : 0), wanted);
@@ -70,7 +71,7 @@ __device__ inline void store_rows(bf16* to, int64_t row_stride, int head_size, i
   for (int i = lane; i < 16 * chunks; i += 32) {
     const int row = i / chunks, chunk = i % chunks;
     if (row < rows && chunk * 8 < head_size)
-      *reinterpret_cast<uint4*>(to + row * row_stride + chunk * 8) = load_shared_16(tile.at(row, chunk));
+      store_global_16(to + row * row_stride + chunk * 8, load_shared_16(tile.at(row, chunk)));
   }
 }
 

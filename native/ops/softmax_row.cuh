@@ -28,8 +28,8 @@ struct SoftmaxRow {
 
 /** Calls body(v, logits[v]) for every v that is this thread's. */
 template <int width, class Body>
-__device__ inline void for_logits(const float* logits, int64_t vocabulary, const Body& body) {
-  for (int64_t v = threadIdx.x * width; v < vocabulary; v += blockDim.x * width) {
+__device__ inline void for_logits(const float* logits, int vocabulary, const Body& body) {
+  for (int v = static_cast<int>(threadIdx.x) * width; v < vocabulary; v += static_cast<int>(blockDim.x) * width) {
     float values[width];
     load(logits + v, values);
 #pragma unroll

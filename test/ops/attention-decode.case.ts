@@ -1,6 +1,7 @@
 import { type Conformance, conformance, type Rounding, rowsOf } from "./conformance.js";
 import { type Floats, normals, unwritten } from "./inputs.js";
 import { type KvLayout, newPages, pageSize, pageTokens, placesIn } from "./kv-pages.js";
+import type { Backend } from "./native-ops.js";
 
 /** The keys and values of every token that a row sees come in the order (token, key or value, head, D). */
 type Decode = KvLayout & {
@@ -13,7 +14,12 @@ type Decode = KvLayout & {
   scale: number;
 };
 
-function attend({ qkv, history, lengths, rows, heads, kv_heads, head_size, scale }: Decode, round: Rounding) {
+function attend(
+  { qkv, history, lengths, rows, heads, kv_heads, head_size, scale }: Decode,
+  round: Rounding,
+  _store = round,
+  operand = round,
+) {
   const out = new Float64Array(rows * heads * head_size);
   for (let n = 0; n < rows; n++)
     for (let h = 0; h < heads; h++) {
@@ -31,7 +37,7 @@ function attend({ qkv, history, lengths, rows, heads, kv_heads, head_size, scale
       const total = weights.reduce((sum, weight) => round(sum + weight));
       for (let d = 0; d < head_size; d++) {
         const sum = weights.reduce((sum, weight, s) => {
-          return round(sum + round(weight * history[n]![keyAt(s) + kv_heads * head_size + d]!));
+          return round(sum + round(operand(weight) * history[n]![keyAt(s) + kv_heads * head_size + d]!));
         }, 0);
         out[(n * heads + h) * head_size + d] = round(sum / total);
       }
@@ -40,9 +46,9 @@ function attend({ qkv, history, lengths, rows, heads, kv_heads, head_size, scale
 }
 
 /** The pages that hold a row's history; what no token has filled is not a number. */
-function pagesOf(args: Decode, row: number): Float32Array[] {
+function pagesOf(args: Decode, row: number, backend: Backend): Float32Array[] {
   const { kv_heads, head_size } = args;
-  const places = placesIn(args);
+  const places = placesIn(args, backend);
   const pages = newPages(args, args.lengths[row]!);
   const history = args.history[row]!;
   for (let s = 0; s < args.lengths[row]!; s++) {
@@ -95,11 +101,11 @@ const decodeCases = shapes.map(({ heads, kvHeads, headSize, lengths }) => {
       head_size: headSize,
       scale: Math.fround(1 / Math.sqrt(headSize)),
     }),
-    bind: ({ history, ...args }) => {
+    bind: ({ history, ...args }, backend) => {
       const max_pages = Math.ceil(Math.max(...args.lengths) / pageTokens) + 1;
       const unused = new Float32Array(1);
       const pages = history.flatMap((_, row) => {
-        const used = pagesOf({ history, ...args }, row);
+        const used = pagesOf({ history, ...args }, row, backend);
         return [...used, ...new Array<Float32Array>(max_pages - used.length).fill(unused)];
       });
       return { ...args, pages, max_pages };
@@ -130,6 +136,7 @@ type Write = KvLayout & {
   slots: Int32Array;
   rows: number;
   heads: number;
+  packs: Backend["packs"];
 };
 
 const writeShapes = [
@@ -142,7 +149,7 @@ const writeCases = writeShapes.map(({ rows, heads, kvHeads, headSize }) =>
   conformance<Write>({
     op: "kv_write",
     title: `${rows} rows of ${kvHeads} heads of ${headSize}`,
-    args: (random) => {
+    args: (random, { packs }) => {
       const layout = { layer_offset: 48, kv_heads: kvHeads, head_size: headSize };
       const pageCount = Math.ceil(rows / pageTokens) + 1;
       return {
@@ -154,15 +161,16 @@ const writeCases = writeShapes.map(({ rows, heads, kvHeads, headSize }) =>
         rows,
         heads,
         ...layout,
+        packs,
       };
     },
-    bind: ({ storage, pageOf, ...args }) => {
+    bind: ({ storage, pageOf, packs, ...args }) => {
       const size = pageSize(args);
       return { ...args, pages: [...pageOf].map((page) => storage.subarray(page * size, (page + 1) * size)) };
     },
     reference: (args) => {
       const storage = args.storage.slice();
-      const places = placesIn(args);
+      const places = placesIn(args, args);
       for (let n = 0; n < rows; n++) {
         const page = storage.subarray(args.pageOf[n]! * pageSize(args));
         const key = (n * (heads + 2 * kvHeads) + heads) * headSize;

@@ -59,7 +59,7 @@ function dot(x: Floats, xAt: number, y: Floats, yAt: number, count: number, roun
   return sum;
 }
 
-function attend(args: Inputs, round: Rounding) {
+function attend(args: Inputs, round: Rounding, _store = round, operand = round) {
   const { qkv, heads, head_size, scale } = args;
   const rows = qkv.length / ((heads + 2 * args.kv_heads) * head_size);
   const out = new Float64Array(rows * heads * head_size);
@@ -74,7 +74,7 @@ function attend(args: Inputs, round: Rounding) {
       const result = out.subarray((row * heads + h) * head_size, (row * heads + h + 1) * head_size);
       keys.forEach((s, i) => {
         for (let d = 0; d < head_size; d++)
-          result[d] = round(result[d]! + round(weights[i]! * qkv[value(s) + d]!));
+          result[d] = round(result[d]! + round(operand(weights[i]!) * qkv[value(s) + d]!));
       });
       for (let d = 0; d < head_size; d++) result[d] = round(result[d]! / total);
       log_sum_exp[row * heads + h] = round(highest + round(Math.log(total)));
@@ -82,7 +82,7 @@ function attend(args: Inputs, round: Rounding) {
   return { out, log_sum_exp };
 }
 
-function attendBackward(args: Backward, round: Rounding) {
+function attendBackward(args: Backward, round: Rounding, _store = round, operand = round) {
   const { qkv, dout, out, log_sum_exp, heads, head_size, scale } = args;
   const dqkv = new Float64Array(qkv.length);
   const add = (at: number, factor: number, x: Floats, xAt: number) => {
@@ -97,10 +97,10 @@ function attendBackward(args: Backward, round: Rounding) {
         const score = round(scale * dot(qkv, query(row), qkv, key(s), head_size, round));
         const weight = round(Math.exp(round(score - log_sum_exp[row * heads + h]!)));
         const dweight = dot(dout, at, qkv, value(s), head_size, round);
-        const dscore = round(round(weight * round(dweight - delta)) * scale);
+        const dscore = round(operand(round(weight * round(dweight - delta))) * scale);
         add(query(row), dscore, qkv, key(s));
         add(key(s), dscore, qkv, query(row));
-        add(value(s), weight, dout, at);
+        add(value(s), operand(weight), dout, at);
       }
     }
   return { dqkv };

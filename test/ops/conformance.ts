@@ -13,8 +13,9 @@ export type Outputs = Record<string, ArrayLike<number>>;
  * The plain statement of what an op computes. It leaves `args` alone, returns every output, and passes the result of
  * each addition, product, quotient and function through `round`; sums run in order of index. An addition to an argument that
  * the case lists as `stored`, where the op adds to it in memory more than once, it passes through `store` instead.
+ * What it computes and then multiplies in a sum of products passes through `operand`.
  */
-export type Reference<A> = (args: A, round: Rounding, store: Rounding) => Outputs;
+export type Reference<A> = (args: A, round: Rounding, store: Rounding, operand: Rounding) => Outputs;
 
 /**
  * How an output is judged: "forward" values may err twice, "gradient" values three times what the baseline errs, "exact"
@@ -60,7 +61,7 @@ export function derivativeOf<A extends OpArguments, F extends OpArguments>(parts
   return {
     start: (args) => {
       const inputs = parts.inputs(args);
-      return { inputs, run: () => parts.forward(inputs, exactly, exactly) };
+      return { inputs, run: () => parts.forward(inputs, exactly, exactly, exactly) };
     },
     cotangents,
     gradients,
@@ -136,8 +137,10 @@ export function conformance<A extends OpArguments>(c: OpCase<A>): Conformance {
     storages: stored.length > 0 ? ["fp32", "bf16"] : ["fp32"],
     checkAccuracy(backend, storage) {
       const args = newArgs(backend, storage);
-      const truth = c.reference(args, exactly, exactly);
-      const baseline = c.reference(args, Math.fround, storage === "bf16" ? toBfloat16 : Math.fround);
+      const truth = c.reference(args, exactly, exactly, exactly);
+      const store = storage === "bf16" ? toBfloat16 : Math.fround;
+      const operand = backend.roundsOperands ? store : Math.fround;
+      const baseline = c.reference(args, Math.fround, store, operand);
       run(backend, storage, args);
       for (const [name, judgement] of Object.entries(c.outputs)) {
         const actual = numbers(args[name]);
@@ -188,6 +191,7 @@ const unpacked: Backend = {
   packedSize: (_, k, n) => k * n,
   packs: "panels",
   sumsInFixedOrder: true,
+  roundsOperands: false,
 };
 
 const stepSize = 1e-4;
@@ -223,7 +227,7 @@ function checkDerivative<A extends OpArguments>(
     if (args[name] && !read.has(name)) written[name] = Float64Array.from(values);
   for (const name of Object.keys(derivative.gradients))
     if (!read.has(name)) written[name] = new Float64Array(numbers(args[name]).length);
-  const gradients = reference({ ...args, ...written }, exactly, exactly);
+  const gradients = reference({ ...args, ...written }, exactly, exactly, exactly);
 
   for (const [output, inputName] of Object.entries(derivative.gradients)) {
     const input = numbers(inputs[inputName]);

@@ -34,6 +34,8 @@ export interface Backend {
   packs: "panels" | "rows";
   /** Whether a sum of products comes in the same order whatever the other sizes of the matrices. */
   sumsInFixedOrder: boolean;
+  /** Whether ops on bfloat16 multiply it only, so that what they compute and then multiply is rounded before. */
+  roundsOperands: boolean;
 }
 
 /** What a call with these arguments has to do. */
@@ -51,6 +53,7 @@ export const backends: readonly Backend[] = addon.availableIsas().map((isa) => (
   packedSize: (precision, k, n) => addon.packedSize(isa, precision, k, n),
   packs: "panels",
   sumsInFixedOrder: true,
+  roundsOperands: false,
 }));
 
 const emulated = "cuda-emulated";
@@ -69,6 +72,8 @@ export const cudaEmulated: Backend = {
   packs: "rows",
   // cuBLASLt chooses an algorithm by all sizes.
   sumsInFixedOrder: false,
+  // Tensor cores multiply bfloat16.
+  roundsOperands: true,
 };
 
 /** A (k, n) matrix, rows one after the other, packed as the B of `matmul`. */

@@ -10,6 +10,7 @@
 // The emulator's, with the signatures of the CUDA runtime: this module is linked with it.
 extern "C" int cudaMalloc(void** pointer, size_t bytes);
 extern "C" int cudaFree(void* pointer);
+extern "C" int cudaDeviceSynchronize();
 
 namespace sightline {
 namespace {
@@ -30,8 +31,10 @@ std::string explanation() {
 
 void start_anew(int threads) {
   static uint64_t calls = 0;
-  SightlineEmulatorSettings settings;
+  SightlineEmulatorSettings settings, current;
+  sightline_emulator_get_settings(&current);
   sightline_emulator_default_settings(&settings);
+  settings.count_traffic = current.count_traffic;
   settings.seed = ++calls;
   settings.random_interleaving = 1;
   settings.async_copies = SIGHTLINE_EMULATOR_COPIES_RANDOM;
@@ -42,6 +45,7 @@ void start_anew(int threads) {
 }  // namespace
 
 EmulatedArrays::~EmulatedArrays() {
+  cudaDeviceSynchronize();  // an op that failed leaves work behind
   for (void* allocation : allocations_) cudaFree(allocation);
 }
 

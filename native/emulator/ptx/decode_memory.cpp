@@ -39,7 +39,7 @@ std::vector<std::string> Decoder::element_operands(const InstructionText& text, 
   const uint32_t bytes = type_bytes(type);
   if (bytes == 0) refuse(text);
   instruction.bytes = static_cast<uint8_t>(bytes);
-  instruction.sign_extended = type[0] == 's' && bytes < 4;
+  instruction.sign_extended = type[0] == 's' && bytes < 8;
   std::vector<std::string> elements = vector_elements(operand);
   if (elements.size() != instruction.elements || bytes * instruction.elements > 16)
     fail_format(text.line, "a vector of the wrong size: \"", text.whole, "\"");
@@ -55,11 +55,12 @@ void Decoder::load(const InstructionText& text) {
   Instruction instruction = guarded(Action::load);
   instruction.space = space_of(text, instruction);
   const std::vector<std::string> elements = element_operands(text, text.operands[0], instruction);
-  const Width width = instruction.bytes == 8 ? Width::doubleword : Width::word;
   instruction.address = names_.address(text.operands[1], text.line);
+  // A register may be wider than what is loaded into it.
+  instruction.widened = instruction.action == Action::load && instruction.bytes < 8 && names_.is_register(elements[0], Width::doubleword);
+  const Width width = instruction.bytes == 8 || instruction.widened ? Width::doubleword : Width::word;
   for (size_t k = 0; k < elements.size(); ++k) {
-    // A register may be wider than what is loaded into it.
-    if (instruction.bytes < 8 && elements[k] != "_" && !names_.is_register(elements[k], Width::word)) refuse(text);
+    if (instruction.bytes < 8 && elements[k] != "_" && !names_.is_register(elements[k], width)) refuse(text);
     instruction.destination[k] = names_.destination(elements[k], width, text.line);
   }
   if (instruction.action == Action::load) note_shared_access(instruction.space, instruction.bytes);
@@ -72,7 +73,8 @@ void Decoder::store(const InstructionText& text) {
   instruction.space = space_of(text, instruction);
   if (instruction.action != Action::store || instruction.space == Space::constant) refuse(text);
   const std::vector<std::string> elements = element_operands(text, text.operands[1], instruction);
-  const Width width = instruction.bytes == 8 ? Width::doubleword : Width::word;
+  instruction.widened = instruction.bytes < 8 && names_.is_register(elements[0], Width::doubleword);
+  const Width width = instruction.bytes == 8 || instruction.widened ? Width::doubleword : Width::word;
   instruction.address = names_.address(text.operands[0], text.line);
   for (size_t k = 0; k < elements.size(); ++k) instruction.source[k] = names_.source(elements[k], width, text.line);
   note_shared_access(instruction.space, instruction.bytes);

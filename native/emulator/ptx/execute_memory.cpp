@@ -45,10 +45,29 @@ void Block::move_lanes(const Warp& warp, const Instruction& instruction, uint32_
   const bool is_signed = instruction.sign_extended;
   if (instruction.action == Action::store) {
     switch (instruction.bytes) {
-      case 1: return move_elements<uint8_t, uint32_t, false>(registers, instruction, mask, pointers);
-      case 2: return move_elements<uint16_t, uint32_t, false>(registers, instruction, mask, pointers);
-      case 4: return move_elements<uint32_t, uint32_t, false>(registers, instruction, mask, pointers);
+      case 1:
+        return instruction.widened ? move_elements<uint8_t, uint64_t, false>(registers, instruction, mask, pointers)
+                                   : move_elements<uint8_t, uint32_t, false>(registers, instruction, mask, pointers);
+      case 2:
+        return instruction.widened ? move_elements<uint16_t, uint64_t, false>(registers, instruction, mask, pointers)
+                                   : move_elements<uint16_t, uint32_t, false>(registers, instruction, mask, pointers);
+      case 4:
+        return instruction.widened ? move_elements<uint32_t, uint64_t, false>(registers, instruction, mask, pointers)
+                                   : move_elements<uint32_t, uint32_t, false>(registers, instruction, mask, pointers);
       default: return move_elements<uint64_t, uint64_t, false>(registers, instruction, mask, pointers);
+    }
+  }
+  if (instruction.widened) {
+    switch (instruction.bytes) {
+      case 1:
+        return is_signed ? move_elements<int8_t, uint64_t, true>(registers, instruction, mask, pointers)
+                         : move_elements<uint8_t, uint64_t, true>(registers, instruction, mask, pointers);
+      case 2:
+        return is_signed ? move_elements<int16_t, uint64_t, true>(registers, instruction, mask, pointers)
+                         : move_elements<uint16_t, uint64_t, true>(registers, instruction, mask, pointers);
+      default:
+        return is_signed ? move_elements<int32_t, uint64_t, true>(registers, instruction, mask, pointers)
+                         : move_elements<uint32_t, uint64_t, true>(registers, instruction, mask, pointers);
     }
   }
   switch (instruction.bytes) {

@@ -100,9 +100,11 @@ struct Instruction {
   Slot destination[4] = {};
   Slot source[10] = {};
 
-  /** Memory: bytes per element and elements per lane. Element types s8 and s16 are sign-extended. */
+  /** Memory: bytes per element and elements per lane. Signed elements are sign-extended to the register loaded into. */
   uint8_t bytes = 4, elements = 1;
   bool sign_extended = false;
+  /** Memory: elements of at most 4 bytes are loaded into or stored from 64-bit registers. */
+  bool widened = false;
   Space space = Space::generic;
   /** Memory: the address; of copy_async the destination's, `from` being the source's. */
   Address address, from;
