@@ -1,10 +1,11 @@
 /** Ops that promise the bits of one another: what makes a sampled log-prob equal the one that training computes. */
 import { describe, expect, test } from "vitest";
 import { deriveKey, Random } from "../../src/random.js";
+import { withoutCuda } from "../emulated-cuda.js";
 import { expectSame } from "./conformance.js";
 import { integers, normals, unwritten } from "./inputs.js";
 import { newPages, pageTokens } from "./kv-pages.js";
-import { backends, pack, packTransposed } from "./native-ops.js";
+import { type Backend, backends, cudaEmulated, pack, packTransposed } from "./native-ops.js";
 import { bitsOf, type Storage, toBfloat16 } from "./storage.js";
 
 const storages: readonly Storage[] = ["fp32", "bf16"];
@@ -15,6 +16,65 @@ const attentionShapes = [
   [8, 2, 32],
   [2, 2, 72],
 ] as const;
+
+/** Decodes every row of a sequence, in one batch in no particular order, and compares with attention over the sequence. */
+function expectDecodingToAgree(
+  backend: Backend,
+  storage: Storage,
+  [heads, kv_heads, head_size]: readonly [number, number, number],
+): void {
+  const stored = (x: Float32Array) => (storage === "bf16" ? bitsOf(x.map(toBfloat16)) : x);
+  const random = new Random(deriveKey(2));
+  const rows = 300;
+  const stride = (heads + 2 * kv_heads) * head_size;
+  const sizes = { heads, kv_heads, head_size };
+  const scale = Math.fround(1 / Math.sqrt(head_size));
+  const numbers = normals(random, rows * stride);
+  const qkv = stored(numbers);
+  const expected = stored(unwritten(rows * heads * head_size));
+  const segments = Int32Array.of(0, rows, -1);
+  const log_sum_exp = unwritten(rows * heads);
+  const batch = {
+    qkv,
+    segments,
+    first_queries: null,
+    out: expected,
+    log_sum_exp,
+    segment_count: 1,
+    scale,
+    causal: true,
+  };
+  backend.run("attention", { ...batch, ...sizes }, 2);
+
+  const layout = { kv_heads, head_size, layer_offset: 16 };
+  const pages = newPages(layout, rows).map(stored);
+  const slots = Int32Array.from({ length: rows }, (_, row) => row % pageTokens);
+  const pageOfRow = Array.from(slots, (_, row) => pages[Math.floor(row / pageTokens)]!);
+  backend.run("kv_write", { qkv, pages: pageOfRow, slots, rows, heads, ...layout }, 2);
+
+  // All rows share the pages of the one sequence.
+  const order = integers(random, rows, rows);
+  const decoded = stored(unwritten(rows * heads * head_size));
+  backend.run(
+    "attention_decode",
+    {
+      qkv: stored(
+        Float32Array.from({ length: rows * stride }, (_, i) => {
+          return numbers[order[Math.floor(i / stride)]! * stride + (i % stride)]!;
+        }),
+      ),
+      pages: Array.from(order, () => pages).flat(),
+      lengths: order.map((row) => row + 1),
+      out: decoded,
+      ...{ rows, max_pages: pages.length, scale, heads, ...layout },
+    },
+    2,
+  );
+  const size = heads * head_size;
+  order.forEach((row, i) => {
+    expectSame(`row ${row}`, decoded, expected, { whole: row * size, part: i * size, length: size });
+  });
+}
 
 describe.each(backends.map((backend) => [backend.name, backend] as const))("on %s", (_name, backend) => {
   test.each(["fp32", "bf16"] as const)(
@@ -96,59 +156,7 @@ describe.each(backends.map((backend) => [backend.name, backend] as const))("on %
 
   test.each(storages.flatMap((storage) => attentionShapes.map((shape) => [storage, ...shape] as const)))(
     "attention_decode computes the rows of attention, stored as %s, %i heads over %i of %i",
-    (storage, heads, kv_heads, head_size) => {
-      const stored = (x: Float32Array) => (storage === "bf16" ? bitsOf(x.map(toBfloat16)) : x);
-      const random = new Random(deriveKey(2));
-      const rows = 300;
-      const stride = (heads + 2 * kv_heads) * head_size;
-      const sizes = { heads, kv_heads, head_size };
-      const scale = Math.fround(1 / Math.sqrt(head_size));
-      const numbers = normals(random, rows * stride);
-      const qkv = stored(numbers);
-      const expected = stored(unwritten(rows * heads * head_size));
-      const segments = Int32Array.of(0, rows, -1);
-      const log_sum_exp = unwritten(rows * heads);
-      const batch = {
-        qkv,
-        segments,
-        first_queries: null,
-        out: expected,
-        log_sum_exp,
-        segment_count: 1,
-        scale,
-        causal: true,
-      };
-      backend.run("attention", { ...batch, ...sizes }, 2);
-
-      const layout = { kv_heads, head_size, layer_offset: 16 };
-      const pages = newPages(layout, rows).map(stored);
-      const slots = Int32Array.from({ length: rows }, (_, row) => row % pageTokens);
-      const pageOfRow = Array.from(slots, (_, row) => pages[Math.floor(row / pageTokens)]!);
-      backend.run("kv_write", { qkv, pages: pageOfRow, slots, rows, heads, ...layout }, 2);
-
-      // Every row, in one batch of rows in no particular order: all of them share the pages of the one sequence.
-      const order = integers(random, rows, rows);
-      const decoded = stored(unwritten(rows * heads * head_size));
-      backend.run(
-        "attention_decode",
-        {
-          qkv: stored(
-            Float32Array.from({ length: rows * stride }, (_, i) => {
-              return numbers[order[Math.floor(i / stride)]! * stride + (i % stride)]!;
-            }),
-          ),
-          pages: Array.from(order, () => pages).flat(),
-          lengths: order.map((row) => row + 1),
-          out: decoded,
-          ...{ rows, max_pages: pages.length, scale, heads, ...layout },
-        },
-        2,
-      );
-      const size = heads * head_size;
-      order.forEach((row, i) => {
-        expectSame(`row ${row}`, decoded, expected, { whole: row * size, part: i * size, length: size });
-      });
-    },
+    (storage, ...shape) => expectDecodingToAgree(backend, storage, shape),
   );
 
   test("attention refuses arguments of several types, and an odd number of bf16", () => {
@@ -162,3 +170,9 @@ describe.each(backends.map((backend) => [backend.name, backend] as const))("on %
     }).toThrow("attention.head_size: expected an even number of elements stored as bf16, received 7");
   });
 });
+
+// Stored as bf16 they do not: tensor cores round weights, and decoding shares a row's keys out among blocks.
+test.skipIf(withoutCuda !== "").each(attentionShapes)(
+  `attention_decode computes the rows of attention on ${cudaEmulated.name}, %i heads over %i of %i${withoutCuda}`,
+  (...shape) => expectDecodingToAgree(cudaEmulated, "fp32", shape),
+);

@@ -105,7 +105,7 @@ describe.skipIf(withoutCuda !== "")(`attention of 876 tokens, 32 heads over 8 of
     backend.run("attention_backward", { ...args, dout: bitsOf(dout), dqkv }, 2);
     traffic = { ...traffic, ...emulator.traffic() };
     emulator.configure({});
-  });
+  }, 120_000);
 
   test("agrees with float64", () => {
     // One key head of eight: heads do not meet.
