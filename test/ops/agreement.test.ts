@@ -120,7 +120,14 @@ describe.each(backends.map((backend) => [backend.name, backend] as const))("on %
       backend.run(
         "linear_log_prob",
         {
-          ...{ x, weight: null, packed_weight: packed_b, targets: tokens, log_probs, entropies: unwritten(rows) },
+          ...{
+            x,
+            weight: null,
+            packed_weight: packed_b,
+            targets: tokens,
+            log_probs,
+            entropies: unwritten(rows),
+          },
           ...{ rows, columns, vocabulary, inverse_temperature: Math.fround(1 / temperature), precision },
         },
         2,
@@ -130,29 +137,33 @@ describe.each(backends.map((backend) => [backend.name, backend] as const))("on %
     },
   );
 
-  test.each(["fp32", "bf16"] as const)("linear_log_prob reads a weight as it is or packed, in %s", (precision) => {
-    const random = new Random(deriveKey(2));
-    const [rows, columns, vocabulary] = [5, 65, 300];
-    const weight = normals(random, vocabulary * columns);
-    const shared = {
-      ...{ x: normals(random, rows * columns), targets: integers(random, rows, vocabulary) },
-      ...{ rows, columns, vocabulary, inverse_temperature: 2, precision },
-    };
-    const cotangents = { dlog_probs: normals(random, rows), dentropies: normals(random, rows) };
-    const packed_weight = packTransposed(backend, precision, weight, vocabulary, columns);
-    const packed_transposed = pack(backend, precision, weight, vocabulary, columns);
-    const run = (packed: boolean) => {
-      const written = { log_probs: unwritten(rows), entropies: unwritten(rows) };
-      const gradients = { dx: unwritten(rows * columns), dweight: new Float32Array(vocabulary * columns) };
-      const forward = packed ? { weight: null, packed_weight } : { weight, packed_weight: null };
-      const backward = { ...forward, packed_transposed: packed ? packed_transposed : null };
-      backend.run("linear_log_prob", { ...shared, ...forward, ...written });
-      backend.run("linear_log_prob_backward", { ...shared, ...cotangents, ...backward, ...gradients });
-      return { ...written, ...gradients };
-    };
-    const [packed, plain] = [run(true), run(false)];
-    for (const name of ["log_probs", "entropies", "dx", "dweight"] as const) expectSame(name, plain[name], packed[name]);
-  });
+  test.each(["fp32", "bf16"] as const)(
+    "linear_log_prob reads a weight as it is or packed, in %s",
+    (precision) => {
+      const random = new Random(deriveKey(2));
+      const [rows, columns, vocabulary] = [5, 65, 300];
+      const weight = normals(random, vocabulary * columns);
+      const shared = {
+        ...{ x: normals(random, rows * columns), targets: integers(random, rows, vocabulary) },
+        ...{ rows, columns, vocabulary, inverse_temperature: 2, precision },
+      };
+      const cotangents = { dlog_probs: normals(random, rows), dentropies: normals(random, rows) };
+      const packed_weight = packTransposed(backend, precision, weight, vocabulary, columns);
+      const packed_transposed = pack(backend, precision, weight, vocabulary, columns);
+      const run = (packed: boolean) => {
+        const written = { log_probs: unwritten(rows), entropies: unwritten(rows) };
+        const gradients = { dx: unwritten(rows * columns), dweight: new Float32Array(vocabulary * columns) };
+        const forward = packed ? { weight: null, packed_weight } : { weight, packed_weight: null };
+        const backward = { ...forward, packed_transposed: packed ? packed_transposed : null };
+        backend.run("linear_log_prob", { ...shared, ...forward, ...written });
+        backend.run("linear_log_prob_backward", { ...shared, ...cotangents, ...backward, ...gradients });
+        return { ...written, ...gradients };
+      };
+      const [packed, plain] = [run(true), run(false)];
+      for (const name of ["log_probs", "entropies", "dx", "dweight"] as const)
+        expectSame(name, plain[name], packed[name]);
+    },
+  );
 
   test.each(storages.flatMap((storage) => attentionShapes.map((shape) => [storage, ...shape] as const)))(
     "attention_decode computes the rows of attention, stored as %s, %i heads over %i of %i",

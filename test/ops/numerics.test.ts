@@ -52,7 +52,13 @@ describe.each(backends.map((backend) => [backend.name, backend] as const))("on %
     const packed_weight = packTransposed(backend, "fp32", weight, vocabulary, columns);
     const packed_transposed = pack(backend, "fp32", weight, vocabulary, columns);
     const shape = { rows: 2, columns, vocabulary, inverse_temperature: 5, precision: "fp32" };
-    const shared = { x: Float32Array.of(1, 1), weight: null, packed_weight, targets: Int32Array.of(7, 3), ...shape };
+    const shared = {
+      x: Float32Array.of(1, 1),
+      weight: null,
+      packed_weight,
+      targets: Int32Array.of(7, 3),
+      ...shape,
+    };
     const log_probs = unwritten(2);
     const entropies = unwritten(2);
     backend.run("linear_log_prob", { ...shared, log_probs, entropies });
