@@ -6,7 +6,7 @@
 // adamw: one thread per 4 elements (`elementwise_kernel`): 16 bytes read and 12 written per element, nothing else counts.
 // sum_squares: blocks of 256 threads add 64 elements per thread, 4 neighbours at a time, then a tree over the block; one block
 // adds the partial sums, every 256th in one thread, then a tree. All in double; the order is a function of the count alone.
-// Registers on sm_80: at most REG_ADAMW. Shared memory: 256 bytes of partial sums.
+// Registers on sm_80: at most 40. Shared memory: 256 bytes of partial sums.
 
 namespace sightline::cuda {
 namespace {

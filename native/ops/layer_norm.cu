@@ -7,7 +7,7 @@
 
 // One block per row: at most 256 threads take the row's vectors in turn, and the block's sums are trees over them, so that a row's
 // bits depend on that row alone. The row is read again for the centred squares and to be scaled, from L1. x, dx and the parameters
-// are fp32, y and dy the stored type. Bound by memory traffic. Registers on sm_80: at most REG_LAYER_NORM. Shared memory: 384 bytes
+// are fp32, y and dy the stored type. Bound by memory traffic. Registers on sm_80: at most 32. Shared memory: 256 bytes
 // of partial sums at most.
 
 namespace sightline::cuda {

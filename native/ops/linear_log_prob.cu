@@ -8,7 +8,7 @@
 
 // The product is cuBLASLt's, into fp32 logits of a chunk of rows; the kernels work on those with one block of up to 1024 threads
 // per row. Forward reads the logits once. Backward reads them twice (the second time from L2: 16 MB of them are in flight) and
-// writes what the gradient's products multiply: fp32 in place, or bf16 beside them. Registers on sm_80: at most REG_LLP. Shared
+// writes what the gradient's products multiply: fp32 in place, or bf16 beside them. Registers on sm_80: at most 32. Shared
 // memory: 384 bytes of partial sums.
 
 namespace sightline::cuda {

@@ -49,7 +49,7 @@ __device__ uint32_t word(const uint4& x, int i) { return i == 0 ? x.x : i == 1 ?
  * needs no other lane's part of B, and its part of A is 4 neighbours.
  *
  * Partial sums lie in rows of 68 floats and lanes with u >= 2 write their quads in another order, so that a quarter of a warp writes
- * to 32 different banks. Registers on sm_80: REG_SKINNY.
+ * to 32 different banks. Registers on sm_80: at most 104.
  */
 template <int rows, class A, class C>
 __global__ void __launch_bounds__(warps* warp_lanes, 2) matmul_skinny_kernel(SkinnyArguments args) {

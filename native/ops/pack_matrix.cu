@@ -6,7 +6,7 @@
 // A packed matrix on the GPU is B (K, N), row-major without padding, in the type that the precision multiplies. Where B's rows are
 // contiguous that is a copy, one block per row. Where its columns are, 32 x 32 tiles are transposed through shared memory (4.2 KB),
 // whose rows are 33 words apart so that a column lies in 32 banks; loads and stores are both whole sectors. Both are bound by
-// memory traffic. Registers on sm_80: at most REG_PACK.
+// memory traffic. Registers on sm_80: at most 26.
 
 namespace sightline::cuda {
 

@@ -3,17 +3,15 @@
 #include <algorithm>
 
 #include "cuda/cuda_context.h"
+#include "cuda/cuda_ops.h"
 #include "cuda/elements.cuh"
-#include "ops/rows.h"
 
 // Patches are written out as a matrix, in the type that the product multiplies, for a chunk of images at a time; the product is
 // cuBLASLt's. One block per patch; its threads follow the matrix, so that stores are whole sectors, while loads are pieces of
-// patch_size pixels (14 of fp32 touch about 1.4 times the sectors that they fill, the rest of which neighbouring patches find in
-// L1). A 336 x 336 image is 1.4 MB, so that neither is worth more. Registers on sm_80: at most REG_PATCH.
+// patch_size pixels (14 of fp32 touch about 1.5 times the sectors that they fill, the rest of which neighbouring patches find in
+// L1). A 336 x 336 image is 1.4 MB, so that neither is worth more. Registers on sm_80: at most 32.
 
 namespace sightline::cuda {
-
-void sum_rows(CudaContext& context, const SumRowsArgs& a);
 
 /** patches[patch][(channel, row, column)], where patches run row by row through one image after the other. */
 template <class T>
@@ -90,7 +88,8 @@ void patch_embed(CudaContext& context, const PatchEmbedArgs& a) {
   with_width(
       [&](auto width) {
         context.launch(patch_embed_positions_kernel<width()>, dim3(static_cast<unsigned>(a.images * patches.per_image())),
-                       dim3(row_threads(a.columns / width())), 0, a.position, a.bias, a.y, static_cast<int>(patches.per_image()), a.columns);
+                       dim3(row_threads(a.columns / width())), 0, a.position, a.bias, a.y, static_cast<int>(patches.per_image()),
+                       a.columns);
       },
       a.columns, a.position, a.bias, a.y);
   patches.for_chunks([&](int64_t first, int64_t rows, ConstElements chunk) {

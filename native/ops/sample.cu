@@ -9,7 +9,7 @@
 // One block of up to 1024 threads per row, in one kernel: softmax, limits of top_k and top_p, draw. Nothing is sorted or written in
 // between: the tokens that are kept are known by the lowest logit among them, which is found by bisection (passes over the row, 128 KB
 // at V = 32 000, from L1 and L2; a token's weight is computed anew only where its logit is high enough). Registers on sm_80:
-// at most REG_SAMPLE. Shared memory: 1 KB of partial sums.
+// 64. Shared memory: 1.2 KB of partial sums.
 
 namespace sightline::cuda {
 namespace {

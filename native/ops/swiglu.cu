@@ -3,7 +3,7 @@
 #include "cuda/elementwise.cuh"
 
 // One block per row, whose threads take its vectors in turn: gate and up lie F apart, so a row is the unit that needs no
-// division to find them. No shared memory; bound by memory traffic. Registers on sm_80: at most REG_SWIGLU.
+// division to find them. No shared memory; bound by memory traffic. Registers on sm_80: at most 47.
 
 namespace sightline::cuda {
 
