@@ -25,10 +25,10 @@ constexpr size_t tile_bytes = Tile<Width>::bytes(tile_rows + 4 * key_rows);
  * Order of sums: a row's scores over the head's columns; the tiles of keys by position, with a running maximum and sum; within
  * a tile by lane, the four lanes of a row at the end. It depends on the row's own sequence only: a tile that a row does not
  * see leaves its sums as they are. Weights are rounded to bf16 to multiply the values; their sum is not.
- * Registers (sm_80): 128 wide 243, 64 wide 131. Shared memory at 128: 80 KiB, two blocks per multiprocessor.
+ * Registers (sm_80): 128 wide 223, 64 wide 161. Shared memory at 128: 80 KiB, two blocks per multiprocessor.
  */
 template <int Width>
-__global__ void __launch_bounds__(tile_threads)
+__global__ void __launch_bounds__(tile_threads, tile_blocks<Width>)
     attention_tile_kernel(const bf16* __restrict__ qkv, bf16* __restrict__ out, float* __restrict__ log_sum_exp,
                           const PackedAttention a) {
   extern __shared__ __align__(128) unsigned char shared[];
@@ -162,7 +162,7 @@ __global__ void __launch_bounds__(row_kernel_threads, row_blocks)
 }  // namespace
 
 void attention(CudaContext& context, const AttentionArgs& args) {
-  require(args.qkv.type == args.out.type, "attention: out must be stored as qkv is");
+  sightline::require_one_type("attention", "qkv and out", {args.qkv.type, args.out.type});
   const PackedAttention a = packed_attention(args);
   const bool tiles = fits_tiles(args.head_size, args.qkv, args.out);
   const dim3 grid(static_cast<unsigned>(args.heads), count_tiles(args, TiledRows::queries, tiles ? tile_rows : rows_per_block));

@@ -72,10 +72,10 @@ constexpr size_t query_bytes = Tile<Width>::bytes(2 * tile_rows + 4 * key_rows);
  *
  * Grid: (H, tiles of rows), the tiles that see most first within a segment. A warp computes 16 rows; while a tile of keys and
  * values is worked on, the next is being copied; one barrier per tile. dS is rounded to bf16 to multiply the keys.
- * Registers (sm_80): 128 wide 167, 64 wide 125. Shared memory at 128: 64 KiB, two blocks per multiprocessor.
+ * Registers (sm_80): 128 wide 192, 64 wide 160. Shared memory at 128: 64 KiB, two blocks per multiprocessor.
  */
 template <int Width>
-__global__ void __launch_bounds__(tile_threads)
+__global__ void __launch_bounds__(tile_threads, tile_blocks<Width>)
     attention_backward_query_tile_kernel(const bf16* __restrict__ dout, const bf16* __restrict__ qkv, bf16* __restrict__ dqkv,
                                          const QueryStatistics statistics, const PackedAttention a) {
   extern __shared__ __align__(128) unsigned char shared[];
@@ -179,10 +179,10 @@ constexpr size_t key_bytes = Tile<Width>::bytes(2 * tile_rows + 4 * query_rows) 
  * Grid: (G, tiles of rows). A warp computes 16 keys, their scores transposed, so that both sums stay in its registers; while a
  * tile of queries is worked on, the next is being copied; one barrier per tile. P and dS are rounded to bf16 to multiply dout
  * and the queries.
- * Registers (sm_80): 128 wide 251, 64 wide 165. Shared memory at 128: 64.5 KiB, two blocks per multiprocessor.
+ * Registers (sm_80): 128 wide 251, 64 wide 167. Shared memory at 128: 64.5 KiB, two blocks per multiprocessor.
  */
 template <int Width>
-__global__ void __launch_bounds__(tile_threads)
+__global__ void __launch_bounds__(tile_threads, tile_blocks<Width>)
     attention_backward_key_tile_kernel(const bf16* __restrict__ dout, const bf16* __restrict__ qkv, bf16* __restrict__ dqkv,
                                        const QueryStatistics statistics, const PackedAttention a) {
   extern __shared__ __align__(128) unsigned char shared[];
@@ -287,8 +287,7 @@ __global__ void __launch_bounds__(tile_threads)
 
 void attention_backward(CudaContext& context, const AttentionBackwardArgs& args) {
   const DType type = args.qkv.type;
-  require(args.dout.type == type && args.out.type == type && args.dqkv.type == type,
-          "attention_backward: dout, out and dqkv must be stored as qkv is");
+  sightline::require_one_type("attention_backward", "dout, qkv, out and dqkv", {args.dout.type, type, args.out.type, args.dqkv.type});
   const PackedAttention a = packed_attention(args);
   int64_t batch_rows = 0;
   for (int64_t i = 0; i < args.segment_count; ++i)

@@ -60,11 +60,11 @@ constexpr size_t part_bytes = Tile<Width>::bytes(head_rows + 2 * part_keys);
  * Grid: (G * tiles of heads, parts, B); blocks of parts behind a row's last key end at once: the grid depends on the page
  * table's size alone, so that a captured launch serves any lengths.
  * Order of sums: of a warp as in `attention`; the four warps in order. Weights are rounded to bf16 to multiply the values.
- * Registers (sm_80): 128 wide 112, 64 wide 62. Shared memory at 128: 68 KiB, two blocks per multiprocessor, which have
+ * Registers (sm_80): 128 wide 128, 64 wide 77. Shared memory at 128: 68 KiB, two blocks per multiprocessor, which have
  * 128 KiB under way.
  */
 template <int Width>
-__global__ void __launch_bounds__(tile_threads) attention_decode_part_kernel(const PagedAttention<bf16> a, const DecodeParts parts) {
+__global__ void __launch_bounds__(tile_threads, tile_blocks<Width>) attention_decode_part_kernel(const PagedAttention<bf16> a, const DecodeParts parts) {
   extern __shared__ __align__(128) unsigned char shared[];
   __shared__ float2 warp_totals[4][head_rows];
   const Tile<Width> queries{shared_address(shared)};
@@ -260,7 +260,7 @@ __global__ void __launch_bounds__(256)
 }  // namespace
 
 void attention_decode(CudaContext& context, const AttentionDecodeArgs& args) {
-  require(args.qkv.type == args.out.type, "attention_decode: out must be stored as qkv is");
+  sightline::require_one_type("attention_decode", "qkv and out", {args.qkv.type, args.out.type});
   const auto rows = static_cast<unsigned>(args.rows), heads = static_cast<unsigned>(args.heads);
   const dim3 row_grid((heads + rows_per_block - 1) / rows_per_block, rows);
   if (!fits_tiles(args.head_size, args.qkv, args.out) || args.layer_offset % 8 != 0)

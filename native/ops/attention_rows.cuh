@@ -14,8 +14,6 @@
 
 namespace sightline::cuda {
 
-class CudaContext;
-
 /** Rows of a block's warps. */
 inline constexpr int rows_per_block = 4;
 inline constexpr int row_kernel_threads = rows_per_block * 32;

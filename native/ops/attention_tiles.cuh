@@ -13,6 +13,12 @@
 namespace sightline::cuda {
 
 inline constexpr int tile_threads = 128;
+/**
+ * Blocks that a multiprocessor is to hold, which leaves a thread 168 or 255 registers; left to itself, ptxas spills to have
+ * more.
+ */
+template <int Width>
+inline constexpr int tile_blocks = Width <= 64 ? 3 : 2;
 /** Rows of the results of a block's four warps. */
 inline constexpr int tile_rows = 64;
 /** Head sizes that tensor-core kernels take: up to this, and multiples of 8, which keep rows aligned to 16 bytes. */
