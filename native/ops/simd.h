@@ -257,7 +257,19 @@ inline void store(bf16* to, Vec v, Part part) { store_partial(to, v, part.count)
 
 /** Word i: the pair (first[i], second[i]). */
 inline Vec interleaved_pairs(HalfVec first, HalfVec second) {
+#if defined(SIGHTLINE_AVX512)
+  typedef int16_t Sixteen __attribute__((vector_size(32)));
+  return (Vec)__builtin_shufflevector((Sixteen)first, (Sixteen)second, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23, 8,
+                                      24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+#else
   return (Vec)(zero_extended(first) | zero_extended(second) << 16);
+#endif
+}
+inline Vec interleaved_pairs(const bf16* first, const bf16* second) {
+  HalfVec a, b;
+  __builtin_memcpy(&a, first, sizeof(a));
+  __builtin_memcpy(&b, second, sizeof(b));
+  return interleaved_pairs(a, b);
 }
 
 /** The 2 * lanes elements low, high; those of bf16 are one vector. */
@@ -340,7 +352,11 @@ inline float sum_vectors(int64_t count, Term term) {
  * Cody-Waite reduction to |r| <= ln(2) / 2 and the polynomial of Cephes expf.
  */
 inline Vec exp(Vec x) {
+#if defined(SIGHTLINE_AVX512)
+  const Vec clamped = x;  // what is out of range is replaced in the end
+#else
   const Vec clamped = min(max(x, broadcast(-87.3f)), broadcast(88.7f));
+#endif
   const Vec shifted = fma(clamped, broadcast(1.44269504f), broadcast(12582912.0f));  // 1.5 * 2^23: rounds to an integer
   const Vec n = shifted - broadcast(12582912.0f);
   Vec r = fma(n, broadcast(-0.693359375f), clamped);
@@ -352,6 +368,12 @@ inline Vec exp(Vec x) {
   p = fma(p, r, broadcast(1.6666665459e-1f));
   p = fma(p, r, broadcast(5.0000001201e-1f));
   p = fma(p, r * r, r) + broadcast(1.0f);
+#if defined(SIGHTLINE_AVX512)
+  const __mmask16 in_reach = _mm512_cmp_ps_mask((__m512)x, (__m512)broadcast(-87.3f), _CMP_NLT_UQ);
+  const __mmask16 beyond = _mm512_cmp_ps_mask((__m512)x, (__m512)broadcast(88.7f), _CMP_GT_OQ);
+  const __m512 result = _mm512_maskz_scalef_ps(in_reach, (__m512)p, (__m512)n);
+  return (Vec)_mm512_mask_mov_ps(result, beyond, (__m512)broadcast(__builtin_inff()));
+#else
   // 2^n in two factors, since n reaches 128.
   const IntVec exponent = __builtin_convertvector(n, IntVec);
   const IntVec half = exponent >> 1;
@@ -359,6 +381,7 @@ inline Vec exp(Vec x) {
   const Vec small = x < broadcast(-87.3f) ? zero() : result;
   const Vec large = x > broadcast(88.7f) ? broadcast(__builtin_inff()) : small;
   return x == x ? large : x;
+#endif
 }
 
 inline float exp(float x) { return exp(broadcast(x))[0]; }
