@@ -2,6 +2,7 @@
 import { z } from "zod";
 import type { PpoConfig } from "../algorithms/ppo.js";
 import type { SftConfig } from "../algorithms/sft.js";
+import type { DeviceName } from "../native/types.js";
 import { ConfigError, type ConfigIssue, describeReceived, nearestName } from "./config-error.js";
 import { acceptedAt, settingsOf } from "./settings.js";
 
@@ -56,8 +57,9 @@ const common = {
   model,
   seed: seed.default(1).describe("Fixes everything random in training."),
   device: z
-    .templateLiteral([z.literal("cuda:"), z.int().min(0)])
-    .or(z.enum(["cpu", "cuda"]))
+    .string()
+    .regex(/^(cpu|cuda(:[0-9]+)?)$/)
+    .transform((name) => name as DeviceName)
     .default("cpu")
     .describe("Where the model computes: cpu, cuda (the first GPU), or cuda:1 and so on."),
   threads: count

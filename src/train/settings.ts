@@ -62,7 +62,9 @@ function accepts(node: Node): string {
         ? `a list of at most ${node.maxItems}: ${accepts(node.items as Node)}`
         : `a list of ${(node.prefixItems as Node[]).length} numbers`;
     case "string":
-      return "a string that is not empty";
+      return node.pattern === undefined
+        ? "a string that is not empty"
+        : `a string that matches ${node.pattern}`;
     case "number":
       return `a number${bounds(node)}`;
     case "integer":
