@@ -3,8 +3,8 @@
 namespace sightline {
 
 /**
- * What the operands of matrix products are rounded to. Sums, and everything that is not a matrix product, are fp32 in both.
- * fp32: not at all. bf16: to the 8 significant bits of bfloat16, to nearest even; an operand keeps the range of fp32.
+ * fp32: all is fp32. bf16: operands of products, and as stored values between them, their gradients, the KV cache and frozen
+ * matrices, are rounded to bfloat16, to nearest even. Sums, the residual stream, norms, trained weights, results: fp32 in both.
  */
 enum class Precision { fp32, bf16 };
 

@@ -6,11 +6,12 @@
 
 namespace sightline {
 
-/** Writes every parameter, under its own name, as safetensors. @throws io */
+/** Writes every parameter, under its own name, as safetensors in fp32, which holds those stored as bf16 exactly. @throws io */
 void save_parameters(Device& device, const ParameterSet& parameters, const std::string& path);
 
 /**
- * Reads every parameter from a file of `save_parameters`, or one with the same names and shapes in another float type.
+ * Reads every parameter from a file of `save_parameters`, or one with the same names and shapes in another float type. Weights
+ * that are stored as bf16 (see ParameterSet::allocate_matrix) are rounded to it, which changes none that was saved so.
  * @throws io, format; format lists all missing, unexpected and misshaped tensors together, and then nothing was changed
  */
 void load_parameters(Device& device, ParameterSet& parameters, const std::string& path);

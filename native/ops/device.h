@@ -24,7 +24,7 @@ class Device {
 
   /** For people: the instruction-set path, or the name of the GPU. */
   virtual std::string name() const = 0;
-  /** Of the matrix products of the model that lives here. */
+  /** In which the model that lives here computes. */
   Precision precision() const { return precision_; }
   /** How what lies between products is stored: activations, their gradients, frozen matrices. */
   DType operand_type() const { return precision_ == Precision::bf16 ? DType::bf16 : DType::f32; }

@@ -43,7 +43,7 @@ export function addEvalCommand(
       integer(1),
     )
     .addOption(
-      new Option("--precision <type>", "what the operands of matrix products are rounded to")
+      new Option("--precision <type>", "how the engine computes and stores")
         .choices(["fp32", "bf16"])
         .default("fp32"),
     )

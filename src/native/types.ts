@@ -7,8 +7,11 @@ export type RandomKey = readonly [number, number];
 export type CpuPath = "portable" | "avx2" | "avx512" | "avx512_bf16";
 
 /**
- * What the operands of matrix products are rounded to; sums and everything else are fp32 in both. `bf16` is for
- * CPUs with bfloat16 instructions (path avx512_bf16), whose peak in products it doubles; other paths emulate it.
+ * `fp32`: everything is. `bf16`: operands of matrix products are rounded to bfloat16, to nearest even, and what lies between
+ * two products is stored so: activations and their gradients, keys and values, and matrices that are not trained. Trained
+ * weights, their gradients and optimizer state, the residual stream, norms, sums, log-probs and values are fp32 in both.
+ * On CPUs with bfloat16 instructions (path avx512_bf16) it doubles the peak of products; other paths emulate it. Memory
+ * and its traffic are halved on all.
  */
 export type Precision = "fp32" | "bf16";
 
@@ -96,7 +99,10 @@ export interface EngineOptions {
   threads?: number;
   /** Instruction-set path of the CPU; default: `SIGHTLINE_CPU` if set, else the best that this CPU has. Refused for a GPU. */
   cpu?: CpuPath;
-  /** Default fp32. Weights are kept, trained and saved as fp32 either way. */
+  /**
+   * Default fp32. In bf16 the matrices of frozen components and those that adapters are added to are rounded when they are
+   * loaded; everything is saved as fp32, which holds them exactly.
+   */
   precision?: Precision;
   /** Seed of the initial weights. */
   seed?: number;

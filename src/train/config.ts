@@ -68,7 +68,9 @@ const common = {
   precision: z
     .enum(["fp32", "bf16"])
     .default("fp32")
-    .describe("What the operands of matrix products are rounded to; weights are fp32 in both."),
+    .describe(
+      "How the engine computes: bf16 rounds operands of products, activations and frozen matrices; trained weights stay fp32.",
+    ),
   activationCheckpointing: z
     .boolean()
     .default(false)

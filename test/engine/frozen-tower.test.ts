@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { Engine } from "../../src/native/engine.js";
-import type { Component, Sequence, Trainable } from "../../src/native/types.js";
+import type { Component, Precision, Sequence, Trainable } from "../../src/native/types.js";
 import { tinySpec } from "../native/tiny-engine.js";
 
 /** Features of a frozen vision tower are computed once per image and kept: nothing of that may show. */
@@ -15,8 +15,12 @@ afterAll(() => {
   rmSync(scratch, { recursive: true });
 });
 
-async function create(trainable: Partial<Record<Component, Trainable>>, seed: number): Promise<Engine> {
-  const engine = await Engine.create({ model: tinySpec, threads: 2, seed, trainable });
+async function create(
+  precision: Precision,
+  trainable: Partial<Record<Component, Trainable>>,
+  seed: number,
+): Promise<Engine> {
+  const engine = await Engine.create({ model: tinySpec, threads: 2, precision, seed, trainable });
   engines.push(engine);
   return engine;
 }
@@ -54,22 +58,42 @@ async function train(engine: Engine): Promise<number[][]> {
   return seen;
 }
 
-describe.each([
+const towers = [
   { title: "a frozen vision encoder", trainable: { vision: "frozen" } },
   { title: "a frozen vision encoder and projector", trainable: { vision: "frozen", projector: "frozen" } },
-] as const)("$title", ({ trainable }) => {
-  test("trains the decoder as a tower that is encoded every time", async () => {
-    expect(await train(await create(trainable, 3))).toEqual(await train(await create({}, 3)));
-  });
+] as const;
+const precisions = ["fp32", "bf16"] as const;
 
-  test("is encoded anew when its weights are replaced", async () => {
-    const other = await create({}, 8);
-    const model = join(scratch, "other.safetensors");
-    await other.save({ model });
-    const engine = await create(trainable, 3);
-    await engine.forward(batches[0]!, { keepTape: false });
-    await engine.load({ model });
-    const { logProbs } = await engine.forward(batches[0]!, { keepTape: false });
-    expect([...logProbs]).toEqual([...(await other.forward(batches[0]!, { keepTape: false })).logProbs]);
+describe.each(towers.flatMap((tower) => precisions.map((precision) => ({ ...tower, precision }))))(
+  "$title in $precision",
+  ({ trainable, precision }) => {
+    test("trains the decoder as a tower that is encoded every time", async () => {
+      const whole = await train(await create(precision, {}, 3));
+      expect(await train(await create(precision, trainable, 3))).toEqual(whole);
+    });
+
+    test("is encoded anew when its weights are replaced", async () => {
+      const other = await create(precision, {}, 8);
+      const model = join(scratch, "other.safetensors");
+      await other.save({ model });
+      const engine = await create(precision, trainable, 3);
+      await engine.forward(batches[0]!, { keepTape: false });
+      await engine.load({ model });
+      const { logProbs } = await engine.forward(batches[0]!, { keepTape: false });
+      expect([...logProbs]).toEqual([...(await other.forward(batches[0]!, { keepTape: false })).logProbs]);
+    });
+  },
+);
+
+test("features that no trained component computes get no gradient", async () => {
+  const engine = await create("fp32", { vision: "frozen", projector: "frozen" }, 3);
+  const [batch] = batches as [Sequence[]];
+  const { profile } = await engine.profile(async () => {
+    const scores = await engine.forward(batch);
+    await engine.backward(scores, { logProbs: scores.logProbs });
   });
+  const embedding = profile.ops.find(({ op }) => op === "embed_backward");
+  // Of every sequence, one prompt token that is no image and two of the response have a row.
+  const tokens = batch.length * (1 + 2);
+  expect(embedding?.flops).toBe(2 * tokens * tinySpec.decoder.width);
 });
