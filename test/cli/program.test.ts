@@ -96,6 +96,7 @@ describe("sightline", () => {
       "--seed <n>",
       "--temperature <t>",
       "--max-new-tokens <n>",
+      "--device <name>",
       "--threads <n>",
       "--precision <type>",
       "--json",

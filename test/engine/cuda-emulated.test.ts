@@ -53,19 +53,30 @@ async function withEngine<Result>(
   }
 }
 
+/** The second is greedy. */
+const temperatureOf = (i: number) => (i === 1 ? 0 : golden.temperature);
+const prompts = [...sequences, ...sequences].map(({ prompt }) => prompt);
+
 /** Completions of prompts that share a prefix, differ, and repeat, with every kind of sampling. */
 const generate = (engine: Engine): Promise<Completion[]> =>
   Promise.all(
-    [...sequences, ...sequences].map(({ prompt }, i) =>
+    prompts.map((prompt, i) =>
       engine.generate({
         prompt,
-        sampling: {
-          temperature: i === 1 ? 0 : golden.temperature,
-          topK: i === 2 ? 5 : 0,
-          topP: i === 4 ? 0.8 : 1,
-        },
+        sampling: { temperature: temperatureOf(i), topK: i === 2 ? 5 : 0, topP: i === 4 ? 0.8 : 1 },
         randomKey: [i, 7],
         maxNewTokens: 12,
+      }),
+    ),
+  );
+
+/** What an engine thinks of completions, whoever made them. */
+const score = (engine: Engine, completions: Completion[]) =>
+  Promise.all(
+    completions.map(({ tokens }, i) =>
+      engine.forward([{ prompt: prompts[i]!, response: tokens }], {
+        temperature: temperatureOf(i) || 1,
+        keepTape: false,
       }),
     ),
   );
@@ -151,15 +162,20 @@ describe.skipIf(onGpu.skip).each(["fp32", "bf16"] as const)(`${onGpu.title}, in 
   afterEach(() => expect(emulator.violation(0)).toBe(""));
 
   test("an engine generates what it does on the CPU", async () => {
-    const [cpu, gpu] = [
-      await withEngine("cpu", precision, generate),
-      await withEngine("cuda", precision, generate),
-    ];
-    expect(gpu.map(({ tokens }) => [...tokens])).toEqual(cpu.map(({ tokens }) => [...tokens]));
+    const gpu = await withEngine("cuda", precision, generate);
+    const [cpu, scores] = await withEngine("cpu", precision, async (engine) => [
+      await generate(engine),
+      await score(engine, gpu),
+    ]);
+    // In bf16 a draw may fall so near to the border between two tokens that rounding decides.
+    if (precision === "fp32")
+      expect(gpu.map(({ tokens }) => [...tokens])).toEqual(cpu.map(({ tokens }) => [...tokens]));
     gpu.forEach(({ logProbs, value }, i) => {
-      const difference = largest(logProbs.map((logProb, t) => logProb - cpu[i]!.logProbs[t]!));
+      const difference = largest(logProbs.map((logProb, t) => logProb - scores[i]!.logProbs[t]!));
       expect(difference, `log-probs of ${i}`).toBeLessThanOrEqual(2 * allowedError(precision, "log_probs"));
-      expect(Math.abs(value - cpu[i]!.value)).toBeLessThanOrEqual(2 * allowedError(precision, "values"));
+      expect(Math.abs(value - scores[i]!.values[0]!)).toBeLessThanOrEqual(
+        2 * allowedError(precision, "values"),
+      );
     });
   });
 
