@@ -56,9 +56,11 @@ void Generator::drop_cancelled() {
 void Generator::admit() {
   std::vector<std::shared_ptr<Prefix>> fresh;
   size_t rows = 0;
-  std::vector<std::pair<GenerateJob, std::shared_ptr<Prefix>>> admitted;
-  while (!waiting_.empty() && static_cast<int64_t>(active_.size() + admitted.size()) < max_batch_) {
-    const Prompt& prompt = waiting_.front().request.prompt;
+  // Of the first so many requests that wait. They go on waiting until they are served: an error then finds them there.
+  std::vector<std::shared_ptr<Prefix>> prefixes;
+  for (const GenerateJob& job : waiting_) {
+    if (static_cast<int64_t>(active_.size() + prefixes.size()) == max_batch_) break;
+    const Prompt& prompt = job.request.prompt;
     const uint64_t hash = prompt.hash();
     std::shared_ptr<Prefix> prefix = find_prefix(prompt, hash);
     for (const auto& other : fresh)
@@ -69,28 +71,29 @@ void Generator::admit() {
       fresh.push_back(std::make_shared<Prefix>(Prefix{prompt, hash, vlm_.parameters().version(), {}, {}, 0.0f, {}}));
       prefix = fresh.back();
     }
-    admitted.emplace_back(std::move(waiting_.front()), std::move(prefix));
-    waiting_.pop_front();
+    prefixes.push_back(std::move(prefix));
   }
   if (!fresh.empty()) prefill(fresh);
-  for (auto& [job, prefix] : admitted) {
-    Completion completion;
-    completion.value = prefix->value;
-    if (job.request.max_new_tokens == 0) {
-      job.resolve(std::move(completion));
-      continue;
-    }
-    if (share_response(job, *prefix)) continue;
-    std::vector<Page> pages = prefix->pages;
-    // The response goes on in the page that the prompt ends in, so that page becomes the request's own.
-    if (prefix->prompt.tokens.size() % attention_block != 0) {
-      const Page copy = new_page();
-      device_.copy(copy->data(), pages.back()->data(), copy->bytes());
-      pages.back() = copy;
-    }
-    active_.push_back({{}, prefix, std::move(pages), std::move(completion), {}});
-    active_.back().jobs.push_back(std::move(job));
+  for (const std::shared_ptr<Prefix>& prefix : prefixes) {
+    serve(waiting_.front(), prefix);
+    waiting_.pop_front();
   }
+}
+
+void Generator::serve(GenerateJob& job, const std::shared_ptr<Prefix>& prefix) {
+  Completion completion;
+  completion.value = prefix->value;
+  if (job.request.max_new_tokens == 0) return job.resolve(std::move(completion));
+  if (share_response(job, *prefix)) return;
+  std::vector<Page> pages = prefix->pages;
+  // The response goes on in the page that the prompt ends in, so that page becomes the request's own.
+  if (prefix->prompt.tokens.size() % attention_block != 0) {
+    const Page copy = new_page();
+    device_.copy(copy->data(), pages.back()->data(), copy->bytes());
+    pages.back() = copy;
+  }
+  active_.push_back({{}, prefix, std::move(pages), std::move(completion), {}});
+  active_.back().jobs.push_back(std::move(job));
 }
 
 bool Generator::share_response(GenerateJob& job, const Prefix& prefix) {

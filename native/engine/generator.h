@@ -115,6 +115,8 @@ class Generator {
 
   void drop_cancelled();
   void admit();
+  /** Answers the request at once where that is possible, else takes it into flight. */
+  void serve(GenerateJob& job, const std::shared_ptr<Prefix>& prefix);
   std::shared_ptr<Prefix> find_prefix(const Prompt& prompt, uint64_t hash);
   /** Where an equal greedy request has its response or will have it, serves this one by it too. */
   bool share_response(GenerateJob& job, const Prefix& prefix);

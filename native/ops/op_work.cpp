@@ -111,28 +111,34 @@ struct Pairs {
   int64_t rows = 0, queries = 0, pairs = 0;
 };
 
+/** Work of attention: products of what is stored as `type`, as those of matrices are. */
+OpWork attention_work(DType type, int64_t flops, int64_t elements, int64_t sums, int64_t rows, int64_t heads, int64_t head_size) {
+  OpWork result = work_on_bytes(flops, elements * size_of(type) + sums * word, rows, heads, head_size);
+  if (type == DType::bf16) std::swap(result.flops, result.bf16_flops);
+  return result;
+}
+
 OpWork count(const AttentionArgs& a) {
   const Pairs seen(a);
   const int64_t q = a.heads * a.head_size, kv = 2 * a.kv_heads * a.head_size;
   // q . k and weight * v; reads q, k and v, writes out and the log-sums.
-  return work_on_bytes(4 * seen.pairs * q, (seen.rows * kv + seen.queries * 2 * q) * size_of(a.qkv.type) + seen.queries * a.heads * word,
-                       seen.rows, a.heads, a.head_size);
+  return attention_work(a.qkv.type, 4 * seen.pairs * q, seen.rows * kv + seen.queries * 2 * q, seen.queries * a.heads, seen.rows,
+                        a.heads, a.head_size);
 }
 
 OpWork count(const AttentionBackwardArgs& a) {
   const Pairs seen(a);
   const int64_t q = a.heads * a.head_size, kv = 2 * a.kv_heads * a.head_size;
   // Five products: q . k again, dout . v, dq, dk, dv; reads q, k, v, out, dout and the log-sums, writes all of dqkv.
-  const int64_t elements = seen.rows * (kv + q + kv) + seen.queries * 3 * q;
-  return work_on_bytes(10 * seen.pairs * q, elements * size_of(a.qkv.type) + seen.queries * a.heads * word, seen.rows, a.heads,
-                       a.head_size);
+  return attention_work(a.qkv.type, 10 * seen.pairs * q, seen.rows * (kv + q + kv) + seen.queries * 3 * q, seen.queries * a.heads,
+                        seen.rows, a.heads, a.head_size);
 }
 
 OpWork count(const AttentionDecodeArgs& a) {
   int64_t keys = 0;
   for (int64_t row = 0; row < a.rows; ++row) keys += a.lengths[row];
   const int64_t q = a.heads * a.head_size, kv = 2 * a.kv_heads * a.head_size;
-  return work_on_bytes(4 * keys * q, (keys * kv + 2 * a.rows * q) * size_of(a.qkv.type) + a.rows * word, a.rows, a.heads, a.head_size);
+  return attention_work(a.qkv.type, 4 * keys * q, keys * kv + 2 * a.rows * q, a.rows, a.rows, a.heads, a.head_size);
 }
 
 OpWork count(const KvWriteArgs& a) {

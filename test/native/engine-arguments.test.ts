@@ -155,6 +155,21 @@ describe("arguments", () => {
     await expectFailure(create({ memoryLimitBytes: 1000 }), "OUT_OF_MEMORY", /memoryLimitBytes/);
   });
 
+  test("requests that memory does not suffice for are all told so, and smaller ones go on", async () => {
+    const { total } = engine.memory();
+    const small = await createTinyEngine({ memoryLimitBytes: total.currentBytes + 200_000 });
+    try {
+      const long = Array.from({ length: 200 }, (_, i) => 3 + (i % 20));
+      const asked = [0, 1, 2, 3].map((first) =>
+        small.generate(request({ prompt: prompt([3 + first, ...long]), maxNewTokens: 4 })),
+      );
+      for (const answer of asked) await expectFailure(answer, "OUT_OF_MEMORY", /memoryLimitBytes/);
+      expect((await small.generate(request({ maxNewTokens: 2 }))).tokens.length).toBeGreaterThan(0);
+    } finally {
+      small.dispose();
+    }
+  });
+
   test("errors carry the stack of the code that awaited the call", async () => {
     async function innocentCaller() {
       await engine.step({ groups: [{ components: [], learningRate: Number.NaN }] });

@@ -188,11 +188,16 @@ describe("attention", () => {
     });
   });
 
-  test("moves half as much where elements are stored as bf16, but for the log-sums", () => {
+  test("multiplies bf16 and moves half as much where elements are stored as bf16, but for the log-sums", () => {
     const half = new Uint16Array(1);
     const [rows, q, qkv, heads] = [9, 32, 64, 4];
     const stored = { ...forward, qkv: half, out: half, causal: true };
-    expect(opWork("attention", stored).bytes).toBe(rows * (2 * (qkv + q) + 4 * heads));
+    const { flops } = opWork("attention", { ...forward, causal: true });
+    expect(opWork("attention", stored)).toMatchObject({
+      flops: 0,
+      bf16Flops: flops,
+      bytes: rows * (2 * (qkv + q) + 4 * heads),
+    });
     const gradients = { ...backward, qkv: half, out: half, dout: half, dqkv: half, causal: true };
     expect(opWork("attention_backward", gradients).bytes).toBe(rows * (2 * (2 * qkv + 2 * q) + 4 * heads));
   });
