@@ -16,6 +16,7 @@ const moreRegisters: readonly (readonly [RegExp, number])[] = [
   // Tiles of sums in registers: that is what makes them fast, at 8 warps per multiprocessor.
   [/attention_backward_(key|query)_tile_kernel/, 255],
   [/attention_tile_kernel/, 232],
+  [/attention_decode_part_kernel/, 136],
 ];
 const usualRegisters = 128;
 
