@@ -10,8 +10,7 @@ namespace {
 
 constexpr int warps = 8;
 constexpr int block_columns = 64;
-constexpr int step_depth = 16;
-constexpr int steps_at_once = 2;
+constexpr int step_depth = 32;
 
 struct SkinnyArguments {
   const void* a;
@@ -19,34 +18,32 @@ struct SkinnyArguments {
   void* c;
   const float* bias;
   const void* addend;
-  int64_t a_row_stride, b_row_stride, c_row_stride, addend_row_stride;
+  int64_t a_row_stride, b_column_stride, c_row_stride, addend_row_stride;
   int m, n, k;
   float alpha;
   bool addend_is_bf16;
 };
 
-/** Four neighbours of a row of A, rounded, as two words. */
-__device__ uint2 load_left(const float* from) {
-  float x[4];
-  load(from, x);
-  return make_uint2(pack_bf16(x[0], x[1]), pack_bf16(x[2], x[3]));
+/** Eight neighbours of a row of A, rounded, as four words. */
+__device__ uint4 load_left(const float* from) {
+  float x[8];
+  load(from, *reinterpret_cast<float(*)[4]>(x));
+  load(from + 4, *reinterpret_cast<float(*)[4]>(x + 4));
+  return make_uint4(pack_bf16(x[0], x[1]), pack_bf16(x[2], x[3]), pack_bf16(x[4], x[5]), pack_bf16(x[6], x[7]));
 }
-__device__ uint2 load_left(const bf16* from) { return *reinterpret_cast<const uint2*>(from); }
-
-__device__ uint32_t word(const uint4& x, int i) { return i == 0 ? x.x : i == 1 ? x.y : i == 2 ? x.z : x.w; }
+__device__ uint4 load_left(const bf16* from) { return *reinterpret_cast<const uint4*>(from); }
 
 }  // namespace
 
 /**
- * Grid (N / 64), 8 warps per block. A block computes 64 columns; its warps take the 16 rows of B each of the steps along K in turn,
- * and their sums are added in order of warp through shared memory (34 KB), so that the order is a function of K.
+ * Grid (N / 64), 8 warps per block. A block computes 64 columns; its warps take the 32 elements of each column of each of the steps
+ * along K in turn, and their sums are added in order of warp through shared memory (34 KB), so that the order is a function of K.
  *
- * B goes from memory to registers once: lane 4 g + u reads, of each of the rows 4 u ... 4 u + 3 of a step, the 8 columns from 8 g on,
- * 16 bytes, so that a request is four runs of 128 bytes. Two steps' worth is asked for before the first is used: 4 KB in flight per
- * warp. The tensor cores want pairs of neighbours along K, which two rows give by exchanging halves of words (`__byte_perm`). Which k
- * an operand's slot stands for is free as long as both operands agree, and which column as long as the result is read so:
- * slots 2 u, 2 u + 1, 2 u + 8, 2 u + 9 stand for k = 4 u ... 4 u + 3, and column g of the j-th product for column 8 g + j. So a lane
- * needs no other lane's part of B, and its part of A is 4 neighbours.
+ * B goes from memory to registers once: of each column a step is 64 neighbouring bytes, two sectors, of which lane 4 g + u reads 16,
+ * for the 8 columns from 8 g on: 4 KB in flight per warp. The tensor cores multiply 16 along K. Which k an operand's slot stands for
+ * is free as long as both operands agree, and which column as long as the result is read so: in the first of a step's two products
+ * slots 2 u, 2 u + 1, 2 u + 8, 2 u + 9 stand for k = 8 u ... 8 u + 3, in the second for the four behind them, and column g of the
+ * j-th pair of products for column 8 g + j. So a lane needs no other lane's part of B, and its part of A is 8 neighbours.
  *
  * Partial sums lie in rows of 68 floats and lanes with u >= 2 write their quads in another order, so that a quarter of a warp writes
  * to 32 different banks. Registers on sm_80: at most 104.
@@ -59,40 +56,32 @@ __global__ void __launch_bounds__(warps* warp_lanes, 2) matmul_skinny_kernel(Ski
   const int g = lane / 4, u = lane % 4;
   const int first_column = static_cast<int>(blockIdx.x) * block_columns;
   const bool inside = first_column + 8 * g < args.n;
-  const bf16* b = args.b + 4 * u * args.b_row_stride + first_column + 8 * g;
-  const A* a = static_cast<const A*>(args.a) + g * args.a_row_stride + 4 * u;
+  const bf16* b = args.b + static_cast<int64_t>(first_column + 8 * g) * args.b_column_stride + 8 * u;
+  const A* a = static_cast<const A*>(args.a) + g * args.a_row_stride + 8 * u;
 
   Sums sums[8] = {};
-  const int steps = args.k / step_depth;
-  for (int first = warp; first < steps; first += warps * steps_at_once) {
-    uint4 right[steps_at_once][4];
-    LeftFragment left[steps_at_once];
+  for (int k = warp * step_depth; k < args.k; k += warps * step_depth) {
+    uint4 right[8];
 #pragma unroll
-    for (int s = 0; s < steps_at_once; ++s) {
-      const int step = first + s * warps;
-      const int64_t k = static_cast<int64_t>(step) * step_depth;
+    for (int j = 0; j < 8; ++j) {
+      right[j] = make_uint4(0, 0, 0, 0);
+      if (inside) right[j] = *reinterpret_cast<const uint4*>(b + j * args.b_column_stride + k);
+    }
+    LeftFragment low, high;
 #pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        right[s][i] = make_uint4(0, 0, 0, 0);
-        if (inside && step < steps) right[s][i] = *reinterpret_cast<const uint4*>(b + (k + i) * args.b_row_stride);
-      }
-#pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        uint2 words = make_uint2(0, 0);
-        if (half < halves && step < steps && g + 8 * half < args.m) words = load_left(a + 8 * half * args.a_row_stride + k);
-        left[s][half] = words.x;
-        left[s][half + 2] = words.y;
-      }
+    for (int half = 0; half < 2; ++half) {
+      uint4 words = make_uint4(0, 0, 0, 0);
+      if (half < halves && g + 8 * half < args.m) words = load_left(a + 8 * half * args.a_row_stride + k);
+      low[half] = words.x;
+      low[half + 2] = words.y;
+      high[half] = words.z;
+      high[half + 2] = words.w;
     }
 #pragma unroll
-    for (int s = 0; s < steps_at_once; ++s)
-#pragma unroll
-      for (int j = 0; j < 8; ++j) {
-        constexpr unsigned lower = 0x5410, upper = 0x7632;
-        const unsigned halves_of_words = j % 2 == 0 ? lower : upper;
-        const auto pair = [&](int row) { return __byte_perm(word(right[s][row], j / 2), word(right[s][row + 1], j / 2), halves_of_words); };
-        multiply_add(sums[j], left[s], pair(0), pair(2));
-      }
+    for (int j = 0; j < 8; ++j) {
+      multiply_add(sums[j], low, right[j].x, right[j].y);
+      multiply_add(sums[j], high, right[j].z, right[j].w);
+    }
   }
 
 #pragma unroll
@@ -143,40 +132,29 @@ __global__ void __launch_bounds__(warps* warp_lanes, 2) matmul_skinny_kernel(Ski
 
 namespace {
 
-/** Whether four neighbours can be accessed at every fourth element of every row. */
-bool rows_fit(ConstElements x, int64_t row_stride) {
-  return row_stride % 4 == 0 && reinterpret_cast<uintptr_t>(x.data) % static_cast<uintptr_t>(4 * size_of(x.type)) == 0;
-}
-
-struct RightOperand {
-  ConstElements elements;
-  int64_t row_stride;
-};
-RightOperand right_operand(const MatmulArgs& a) {
-  if (a.packed_b) return {{a.packed_b, DType::bf16}, a.n};
-  return {a.b, a.b_row_stride};
+/** Whether `width` neighbours can be accessed at every width-th element of every row. */
+bool rows_fit(ConstElements x, int64_t row_stride, int64_t width) {
+  return row_stride % width == 0 && reinterpret_cast<uintptr_t>(x.data) % static_cast<uintptr_t>(width * size_of(x.type)) == 0;
 }
 
 }  // namespace
 
 bool matmul_skinny_fits(const MatmulArgs& a) {
-  const RightOperand b = right_operand(a);
   return a.precision == Precision::bf16 && a.m <= skinny_rows && a.k % step_depth == 0 && a.n % 8 == 0 && a.n < (int64_t{1} << 31) &&
-         a.k < (int64_t{1} << 31) && a.a_column_stride == 1 && rows_fit(a.a, a.a_row_stride) && b.elements.type == DType::bf16 &&
-         (a.packed_b || a.b_column_stride == 1) && b.row_stride % 8 == 0 && reinterpret_cast<uintptr_t>(b.elements.data) % 16 == 0 &&
-         rows_fit(a.c, a.c_row_stride) && rows_fit(a.bias, 0) && (!a.addend || rows_fit(a.addend, a.addend_row_stride));
+         a.k < (int64_t{1} << 31) && a.a_column_stride == 1 && rows_fit(a.a, a.a_row_stride, 8) && !a.packed_b &&
+         a.b.type == DType::bf16 && a.b_row_stride == 1 && rows_fit(a.b, a.b_column_stride, 8) && rows_fit(a.c, a.c_row_stride, 4) &&
+         rows_fit(a.bias, 0, 4) && (!a.addend || rows_fit(a.addend, a.addend_row_stride, 4));
 }
 
 void matmul_skinny(CudaContext& context, const MatmulArgs& a) {
-  const RightOperand b = right_operand(a);
   const ConstElements addend = a.accumulate ? ConstElements(a.c) : a.addend;
   const SkinnyArguments arguments{.a = a.a.data,
-                                  .b = b.elements.as<bf16>(),
+                                  .b = a.b.as<bf16>(),
                                   .c = a.c.data,
                                   .bias = a.bias,
                                   .addend = addend.data,
                                   .a_row_stride = a.a_row_stride,
-                                  .b_row_stride = b.row_stride,
+                                  .b_column_stride = a.b_column_stride,
                                   .c_row_stride = a.c_row_stride,
                                   .addend_row_stride = a.accumulate ? a.c_row_stride : a.addend_row_stride,
                                   .m = static_cast<int>(a.m),

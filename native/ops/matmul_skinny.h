@@ -10,8 +10,9 @@ class CudaContext;
 inline constexpr int64_t skinny_rows = 16;
 
 /**
- * Whether `matmul_skinny` can take the product: at most `skinny_rows` rows, as in decoding, bf16 precision, B row-major bf16 (as it is
- * when packed), K a multiple of 16, N of 8, and every row of A, B, C, bias and addend aligned to 16 bytes (A and C in bf16: 8).
+ * Whether `matmul_skinny` can take the product: at most `skinny_rows` rows, as in decoding, bf16 precision, B the transpose of a bf16
+ * weight (N, K) as it is stored, K a multiple of 32, N of 8, and every row of A, of the weight, of C, bias and addend aligned to 16
+ * bytes (C and addend in bf16: 8).
  */
 bool matmul_skinny_fits(const MatmulArgs& args);
 

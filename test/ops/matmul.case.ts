@@ -185,6 +185,10 @@ const shapes: Shape[] = [
 const bf16Shapes: Shape[] = [
   { m: 1, n: 1, k: 1 },
   { m: 1, n: 70, k: 33, packed: true },
+  // A weight as it is stored, in the round numbers of models: what decoding multiplies on a GPU.
+  { m: 1, n: 72, k: 96, b: "columns" },
+  { m: 7, n: 64, k: 1056, b: "columns", accumulate: true, alpha: 0.5 },
+  { m: 16, n: 200, k: 544, b: "columns", bias: true },
   { m: 3, n: 17, k: 1030, b: "columns", packed: true },
   { m: 13, n: 31, k: 601, a: "columns", alpha: -2.5, accumulate: true },
   { m: 26, n: 67, k: 2100, bias: true, addend: true, padding: 5 },
