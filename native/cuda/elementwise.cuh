@@ -2,7 +2,6 @@
 
 // Kernels that map elements one by one, and what they have in common. Included by .cu files.
 
-#include "core/error.h"
 #include "cuda/cuda_context.h"
 #include "cuda/elements.cuh"
 
@@ -33,12 +32,6 @@ void launch_elementwise(CudaContext& context, const Map& map, int64_t count, con
                        dim3(threads), 0, map, count);
       },
       0, arrays...);
-}
-
-/** Throws where the elements of an op are not all stored alike, which keeps an op's kernels to one per type. */
-template <class... More>
-void require_one_type(const char* op, ConstElements first, More... more) {
-  require(((more.type == first.type) && ...), op, ": expected all its elements stored as one type, received both float and bf16");
 }
 
 }  // namespace sightline::cuda

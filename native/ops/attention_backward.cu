@@ -287,7 +287,7 @@ __global__ void __launch_bounds__(tile_threads, tile_blocks<Width>)
 
 void attention_backward(CudaContext& context, const AttentionBackwardArgs& args) {
   const DType type = args.qkv.type;
-  sightline::require_one_type("attention_backward", "dout, qkv, out and dqkv", {args.dout.type, type, args.out.type, args.dqkv.type});
+  require_one_type("attention_backward", "dout, qkv, out and dqkv", {args.dout.type, type, args.out.type, args.dqkv.type});
   const PackedAttention a = packed_attention(args);
   int64_t batch_rows = 0;
   for (int64_t i = 0; i < args.segment_count; ++i)

@@ -260,7 +260,7 @@ __global__ void __launch_bounds__(256)
 }  // namespace
 
 void attention_decode(CudaContext& context, const AttentionDecodeArgs& args) {
-  sightline::require_one_type("attention_decode", "qkv and out", {args.qkv.type, args.out.type});
+  require_one_type("attention_decode", "qkv and out", {args.qkv.type, args.out.type});
   const auto rows = static_cast<unsigned>(args.rows), heads = static_cast<unsigned>(args.heads);
   const dim3 row_grid((heads + rows_per_block - 1) / rows_per_block, rows);
   if (!fits_tiles(args.head_size, args.qkv, args.out) || args.layer_offset % 8 != 0)

@@ -56,14 +56,14 @@ struct GeluBackward {
 }  // namespace
 
 void gelu(CudaContext& context, const GeluArgs& a) {
-  require_one_type("gelu", a.x, a.y);
+  require_one_type("gelu", "x and y", {a.x.type, a.y.type});
   with_type(a.x.type, [&]<class T>(Type<T>) {
     launch_elementwise(context, Gelu<T>{a.x.as<T>(), a.y.as<T>()}, a.count, a.x.as<T>(), a.y.as<T>());
   });
 }
 
 void gelu_backward(CudaContext& context, const GeluBackwardArgs& a) {
-  require_one_type("gelu_backward", a.dy, a.x, a.dx);
+  require_one_type("gelu_backward", "dy, x and dx", {a.dy.type, a.x.type, a.dx.type});
   with_type(a.x.type, [&]<class T>(Type<T>) {
     launch_elementwise(context, GeluBackward<T>{a.dy.as<T>(), a.x.as<T>(), a.dx.as<T>()}, a.count, a.dy.as<T>(), a.x.as<T>(),
                        a.dx.as<T>());

@@ -42,14 +42,14 @@ struct ReluBackward {
 }  // namespace
 
 void relu(CudaContext& context, const ReluArgs& a) {
-  require_one_type("relu", a.x, a.y);
+  require_one_type("relu", "x and y", {a.x.type, a.y.type});
   with_type(a.x.type, [&]<class T>(Type<T>) {
     launch_elementwise(context, Relu<T>{a.x.as<T>(), a.y.as<T>()}, a.count, a.x.as<T>(), a.y.as<T>());
   });
 }
 
 void relu_backward(CudaContext& context, const ReluBackwardArgs& a) {
-  require_one_type("relu_backward", a.dy, a.y, a.dx);
+  require_one_type("relu_backward", "dy, y and dx", {a.dy.type, a.y.type, a.dx.type});
   with_type(a.y.type, [&]<class T>(Type<T>) {
     launch_elementwise(context, ReluBackward<T>{a.dy.as<T>(), a.y.as<T>(), a.dx.as<T>()}, a.count, a.dy.as<T>(), a.y.as<T>(),
                        a.dx.as<T>());

@@ -48,7 +48,7 @@ __global__ void __launch_bounds__(256) swiglu_backward_rows_kernel(const T* dy, 
 }
 
 void swiglu(CudaContext& context, const SwigluArgs& a) {
-  require_one_type("swiglu", a.gate_up, a.y);
+  require_one_type("swiglu", "gate_up and y", {a.gate_up.type, a.y.type});
   with_type(a.y.type, [&]<class T>(Type<T>) {
     const T* gate_up = a.gate_up.as<T>();
     T* y = a.y.as<T>();
@@ -62,7 +62,7 @@ void swiglu(CudaContext& context, const SwigluArgs& a) {
 }
 
 void swiglu_backward(CudaContext& context, const SwigluBackwardArgs& a) {
-  require_one_type("swiglu_backward", a.dy, a.gate_up, a.dgate_up);
+  require_one_type("swiglu_backward", "dy, gate_up and dgate_up", {a.dy.type, a.gate_up.type, a.dgate_up.type});
   with_type(a.dy.type, [&]<class T>(Type<T>) {
     const T* dy = a.dy.as<T>();
     const T* gate_up = a.gate_up.as<T>();
