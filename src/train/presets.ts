@@ -60,7 +60,8 @@ export function numberLineSftRefine(): SftRunConfig {
 /**
  * The paper's scale: LLaVA-1.6-Mistral-7B with adapters, 512 decisions per GPU and update, optimizer steps over 128 of
  * them, 4 epochs, λ 0.5 (Zhai et al. 2024, appendix; their scripts). What differs: 32 environments per GPU instead of one,
- * four decisions per forward pass instead of one, and this package's KL and value settings at their defaults.
+ * four decisions per forward pass instead of one, and log-probs may differ by
+ * rounding between sampling and update.
  */
 export function numberLineLlava(): PpoRunConfig {
   const config: RunConfigInput = {
@@ -89,6 +90,8 @@ export function numberLineLlava(): PpoRunConfig {
       temperature: 0.2,
       maxNewTokens: 256,
       adamEpsilon: 1e-7,
+      // A GPU sums products of other sizes in other orders.
+      maxLogProbMismatch: 0.1,
     },
   };
   return parseConfig(config, "preset number-line-llava-1.6-mistral-7b") as PpoRunConfig;
