@@ -1,14 +1,22 @@
 import type { Expert } from "../env.js";
 import { OutOfRangeError } from "../errors.js";
+import { decidesWrongly, type ExpertOptions } from "./expert.js";
 import type { NumberLineInfo } from "./number-line.js";
 
 /**
  * Writes NumberLine responses as the paper's solver does (Zhai et al. 2024, arXiv 2405.10292, appendix D):
  * JSON in the layout of the prompt's example, with the keys "current number", "target number", "thoughts"
- * and "action". A wrong decision is wrong throughout: both numbers are read correctly, and the comparison
- * and everything that follows from it are flipped, so that thought and action still agree.
+ * and "action"; or, without thoughts, "action" alone. A wrong decision is wrong throughout: both numbers are
+ * read correctly, and the comparison and everything that follows from it are flipped, so that thought and
+ * action still agree.
  */
 export class NumberLineExpert implements Expert<NumberLineInfo> {
+  readonly #writesThoughts: boolean;
+
+  constructor({ thoughts = true }: ExpertOptions = {}) {
+    this.#writesThoughts = thoughts;
+  }
+
   /**
    * Takes one number from `uniform`.
    *
@@ -16,15 +24,13 @@ export class NumberLineExpert implements Expert<NumberLineInfo> {
    *   to decide
    */
   respond({ current, target }: NumberLineInfo, uniform: () => number, errorRate: number): string {
-    if (!(errorRate >= 0 && errorRate <= 1)) {
-      throw new OutOfRangeError("errorRate", "a probability in [0, 1]", errorRate);
-    }
     if (current === target) {
       throw new OutOfRangeError("info", "a state with current different from target", `both ${current}`);
     }
-    const wrong = uniform() < errorRate;
-    const smaller = current < target !== wrong;
+    const isWrong = decidesWrongly(uniform, errorRate);
+    const smaller = current < target !== isWrong;
     const [comparison, change, action] = smaller ? ["smaller", "increase", "+"] : ["larger", "decrease", "-"];
+    if (!this.#writesThoughts) return `{\n "action": "${action}" \n}`;
     const thoughts =
       `The current number is ${current}, which is ${comparison} than the target number is ${target}. ` +
       "To move the current number closer to the target, " +
