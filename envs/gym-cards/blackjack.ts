@@ -1,0 +1,5 @@
+export interface BlackjackInfo {
+  readonly dealer: readonly string[];
+  readonly player: readonly string[];
+  readonly steps: number;
+}
