@@ -5,6 +5,7 @@ import { stringify as stringifyYaml } from "yaml";
 import type { CheckpointedPolicy } from "../train/checkpoint-store.js";
 import { type AlgorithmName, configSettings, parseConfig, type RunConfig } from "../train/config.js";
 import { ConfigError } from "../train/config-error.js";
+import { readDemonstrations } from "../train/demonstration-data.js";
 import { presets } from "../train/presets.js";
 import { createProgress } from "../train/progress.js";
 import { resolveConfig } from "../train/resolve-config.js";
@@ -71,6 +72,8 @@ async function runCommand(
   RunFolder.requireFree(path);
   if (dryRun) {
     await context.checkModel(config.model);
+    if (config.algorithm === "sft" && config.sft.data !== undefined)
+      await readDemonstrations(config.sft.data);
     context.stdout.write(`# run folder: ${path}\n${stringifyYaml(config)}`);
     return 0;
   }
@@ -135,6 +138,7 @@ function formatSummary({ before, after, greedy, references }: Summary): string {
     "before, greedy": greedy.before,
     "after, sampled": after,
     "after, greedy": greedy.after,
+    "expert play": references.expert,
     "optimal play": references.optimal,
   });
 }

@@ -3,18 +3,24 @@ import { NumberLine } from "../../envs/gym-cards/number-line.js";
 import { NumberLineExpert } from "../../envs/gym-cards/number-line-expert.js";
 import { ConfigError, unknownName } from "./config-error.js";
 
+/** What a configuration says about the environments of its run. */
+export interface EnvironmentOptions {
+  /** Whether prompts ask for a chain of thought before the action. Default true. */
+  readonly thoughts?: boolean;
+}
+
 /** An environment that runs can be configured for. A run of one's own takes any other object of this type. */
 export interface Task<Info = unknown> {
   readonly name: string;
-  makeEnvironment(): Environment<Info>;
+  makeEnvironment(options?: EnvironmentOptions): Environment<Info>;
   /** Writes the demonstrations of supervised fine-tuning; absent where there is none. */
-  readonly expert?: Expert<Info>;
+  makeExpert?(options?: EnvironmentOptions): Expert<Info>;
 }
 
 const numberLine: Task = {
   name: "number-line",
-  makeEnvironment: () => new NumberLine(),
-  expert: new NumberLineExpert(),
+  makeEnvironment: (options) => new NumberLine(options),
+  makeExpert: (options) => new NumberLineExpert(options),
 };
 
 const tasks: readonly Task[] = [numberLine];
