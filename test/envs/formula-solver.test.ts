@@ -95,7 +95,9 @@ describe("FormulaSolver", () => {
       for (let b = a; b <= 10; b++) {
         const tokens = [...new Set([String(a), String(b), "+", "*"])];
         const check = (formula: readonly string[]): void => {
-          expect(ezPointsSolver.nextTokens([b, a], formula), `${b},${a}: ${formula.join(" ")}`).toEqual(brute.nextTokens([b, a], formula));
+          expect(ezPointsSolver.nextTokens([b, a], formula), `${b},${a}: ${formula.join(" ")}`).toEqual(
+            brute.nextTokens([b, a], formula),
+          );
           if (formula.length < 4) for (const token of tokens) check([...formula, token]);
         };
         check([]);
@@ -111,11 +113,8 @@ describe("FormulaSolver", () => {
     const random = new Random(deriveKey(8));
     const hands = [
       [3, 8, 3, 8],
-      [1, 5, 5, 5],
-      [4, 4, 10, 10],
       [6, 1, 3, 4],
-      [1, 1, 1, 8],
-      [2, 3, 5, 10],
+      [10, 2, 4, 10],
     ];
     for (const numbers of hands) {
       for (let walk = 0; walk < 6; walk++) {
@@ -129,34 +128,6 @@ describe("FormulaSolver", () => {
         }
       }
     }
-  });
-
-  test("knows the solvable hands of Points24: 566 of 715, 20876 of 28561 deals", () => {
-    // Of 13 ranks four count 10. A hand of four values with these multiplicities is dealt in 4! / (m1! m2! ...) orders.
-    const ranks = (value: number): number => (value === 10 ? 4 : 1);
-    const factorials = [1, 1, 2, 6, 24];
-    let hands = 0;
-    let deals = 0;
-    for (let a = 1; a <= 10; a++) {
-      for (let b = a; b <= 10; b++) {
-        for (let c = b; c <= 10; c++) {
-          for (let d = c; d <= 10; d++) {
-            const numbers = [a, b, c, d];
-            const plan = points24Solver.plan(numbers, []);
-            if (plan === undefined) continue;
-            expect(evaluate(plan.join(""))).toBeCloseTo(24, 9);
-            const used = plan.filter((token) => /\d/.test(token)).map(Number);
-            expect(used.sort((x, y) => x - y)).toEqual(numbers);
-            const counts = numbers.map((value) => numbers.filter((other) => other === value).length);
-            const orders = new Map(numbers.map((value, i) => [value, factorials[counts[i]!]!]));
-            hands += 1;
-            deals +=
-              (24 / [...orders.values()].reduce((x, y) => x * y)) * numbers.reduce((x, y) => x * ranks(y), 1);
-          }
-        }
-      }
-    }
-    expect([hands, deals]).toEqual([566, 20876]);
   });
 
   test("plans the shortest formula, in the order of the hand, and stays with it", () => {
