@@ -53,8 +53,8 @@ const MAX_REMEMBERED = 2 ** 18;
  * Solves every hand of one formula game.
  *
  * A plan is well formed at each step: numbers, operators and parentheses of ordinary arithmetic, each number of the hand
- * once, no signs, no two numbers side by side. Arithmetic is exact, so a formula that merely rounds to the target, or misses
- * it by rounding, is none or is one. Placeholders of illegal numbers (" ") take up length and change nothing else.
+ * once, no signs, no two numbers side by side. Arithmetic is exact: a formula that only rounds to the target does not count,
+ * and one that misses it only by rounding does. Placeholders of illegal numbers (" ") take up length and change nothing else.
  */
 export class FormulaSolver {
   readonly rules: FormulaRules;
