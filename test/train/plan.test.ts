@@ -3,7 +3,7 @@ import { knownModels } from "../../src/models/known-models.js";
 import { gpus } from "../../src/train/gpus.js";
 import { makePlan, type PlanRequest } from "../../src/train/plan.js";
 import { planRun } from "../../src/train/plan-run.js";
-import { numberLineLlava } from "../../src/train/presets.js";
+import { resolveConfig } from "../../src/train/resolve-config.js";
 
 const llava: PlanRequest = {
   model: knownModels["llava-v1.6-mistral-7b"]!,
@@ -82,7 +82,10 @@ describe("the plan of LLaVA-1.6-Mistral-7B with adapters of rank 128", () => {
 });
 
 test("a run is planned with the sizes of its preset", async () => {
-  const { work } = await planRun(numberLineLlava(), { gpu: "a100-80g", gpuCount: 8 });
+  const { work } = await planRun(resolveConfig("number-line-llava-1.6-mistral-7b"), {
+    gpu: "a100-80g",
+    gpuCount: 8,
+  });
   expect(work).toEqual({ ...llava.work, responseTokens: 256 });
 });
 
