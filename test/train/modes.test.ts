@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { parse as parseYaml, stringify as stringifyYaml } from "yaml";
 import { noQuirks } from "../../src/algorithms/quirks.js";
 import { type PpoRunConfig, parseConfig } from "../../src/train/config.js";
 import { ConfigError } from "../../src/train/config-error.js";
@@ -83,6 +84,7 @@ describe("the mode", () => {
   test("is complete: a paper configuration parsed again is the same", () => {
     const paper = config({ mode: "paper", ppo: { dualClip: null } });
     expect(config(JSON.parse(JSON.stringify(paper)))).toEqual(paper);
+    expect(config(parseYaml(stringifyYaml(paper)))).toEqual(paper);
   });
 
   test("lets every quirk be set on its own", () => {

@@ -86,7 +86,22 @@ test("a run is planned with the sizes of its preset", async () => {
     gpu: "a100-80g",
     gpuCount: 8,
   });
-  expect(work).toEqual({ ...llava.work, responseTokens: 256 });
+  expect(work).toEqual({ ...llava.work, responseTokens: 256, scoringPass: true });
+});
+
+test("a scoring pass before the update is one forward of it, a token longer", async () => {
+  const phase = (plan: Awaited<ReturnType<typeof makePlan>>, name: string) =>
+    plan.phases.find((one) => one.name === name);
+  const plain = await makePlan(llava);
+  const scored = await makePlan({ ...llava, work: { ...llava.work, scoringPass: true } });
+  const longer = await makePlan({ ...llava, work: { ...llava.work, responseTokens: 151 } });
+  expect(phase(plain, "rollout: scoring")).toBeUndefined();
+  expect(phase(scored, "update: forward")).toEqual(phase(longer, "update: forward"));
+  expect(scored.update).toEqual(longer.update);
+  expect(scored.rollout).toEqual(plain.rollout);
+  // Four epochs in the update.
+  const forward = phase(scored, "update: forward")!.bf16Flops / 4;
+  expect(phase(scored, "rollout: scoring")!.bf16Flops / forward).toBeCloseTo(1, 6);
 });
 
 test("a plan that exceeds the GPU's memory says so", async () => {
