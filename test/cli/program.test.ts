@@ -248,6 +248,19 @@ describe("sightline train", () => {
     expect(parseYaml(stdout)).toMatchObject({ seed: 9, ppo: { epochs: 4 } });
   });
 
+  test("checks a run of a published model with --dry-run before the model is there", async () => {
+    const preset = "number-line-llava-1.6-mistral-7b";
+    const { exitCode, stdout } = await cli(["train", preset, "--out", join(folder, "run"), "--dry-run"]);
+    expect(exitCode).toBe(0);
+    expect(stdout).toMatch(/^# not there yet: the model's folder, .*llava-v1\.6-mistral-7b$/m);
+    expect(parseYaml(stdout)).toMatchObject({ mode: "paper", device: "cuda", quirks: { paperReset: true } });
+    const refused = await cli(["train", preset, "--dry-run", "--set", "quirks.stalePrompt=true"]);
+    expect(refused.exitCode).toBe(2);
+    expect(refused.stderr).toContain(
+      'quirks.stalePrompt: expected false, since it has no effect on task "number-line"',
+    );
+  });
+
   test.each([[], ["--dry-run"]])("refuses a run folder in use before anything runs %j", async (...flags) => {
     writeFileSync(join(folder, "notes.txt"), "mine");
     const { exitCode, stderr } = await cli(["train", "number-line", "--out", folder, ...flags]);
