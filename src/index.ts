@@ -59,6 +59,7 @@ export {
 } from "./algorithms/demonstrations.js";
 export { type PpoConfig, type PpoOptions, type PpoState, type PpoUpdate, ppo } from "./algorithms/ppo.js";
 export { ppoMetrics } from "./algorithms/ppo-metrics.js";
+export { noQuirks, type PpoQuirks } from "./algorithms/quirks.js";
 export {
   type SftConfig,
   type SftOptions,
@@ -97,8 +98,15 @@ export {
   type ValueLoss,
   valueLoss,
 } from "./rl/ppo-objective.js";
-export { cosineSchedule, type Schedule } from "./rl/schedule.js";
-export { actionStart, tokenWeights, weightedLogProb } from "./rl/thought-weights.js";
+export { cosineSchedule, periodicCosine, type Schedule } from "./rl/schedule.js";
+export {
+  actionStart,
+  type ResponseParts,
+  responseParts,
+  type Span,
+  tokenWeights,
+  weightedLogProb,
+} from "./rl/thought-weights.js";
 
 // Rollouts
 export { Collector, type CollectorOptions } from "./rollout/collector.js";

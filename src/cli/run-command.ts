@@ -6,6 +6,7 @@ import type { CheckpointedPolicy } from "../train/checkpoint-store.js";
 import { type AlgorithmName, configSettings, parseConfig, type RunConfig } from "../train/config.js";
 import { ConfigError } from "../train/config-error.js";
 import { readDemonstrations } from "../train/demonstration-data.js";
+import { absentKnownModel, modelFolder } from "../train/load-policy.js";
 import { presets } from "../train/presets.js";
 import { createProgress } from "../train/progress.js";
 import { resolveConfig } from "../train/resolve-config.js";
@@ -71,10 +72,13 @@ async function runCommand(
   const path = out ?? freeRunFolder(`runs/${basename(source).replace(/\.[^.]*$/, "")}-seed${config.seed}`);
   RunFolder.requireFree(path);
   if (dryRun) {
-    await context.checkModel(config.model);
+    const { checkpoint } = config.model;
+    const isAbsent = absentKnownModel(checkpoint) !== undefined;
+    if (!isAbsent) await context.checkModel(config.model);
     if (config.algorithm === "sft" && config.sft.data !== undefined)
       await readDemonstrations(config.sft.data);
-    context.stdout.write(`# run folder: ${path}\n${stringifyYaml(config)}`);
+    const absent = isAbsent ? `# not there yet: the model's folder, ${modelFolder(checkpoint)}\n` : "";
+    context.stdout.write(`# run folder: ${path}\n${absent}${stringifyYaml(config)}`);
     return 0;
   }
   const policy = await context.loadPolicy(config);

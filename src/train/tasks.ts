@@ -9,8 +9,18 @@ import { Points24 } from "../../envs/gym-cards/points24.js";
 import { Points24Expert } from "../../envs/gym-cards/points24-expert.js";
 import { ConfigError, unknownName } from "./config-error.js";
 
-/** What a configuration says about the environments of its run. */
-export interface EnvironmentOptions {
+/** Rules of the reference implementation that single environments can follow (docs/paper-mode.md). */
+export interface EnvironmentQuirks {
+  /** NumberLine: an episode may start at its target. */
+  readonly paperReset: boolean;
+  /** EZPoints, Points24: formulas are evaluated as Python does. */
+  readonly referenceEval: boolean;
+  /** Blackjack: the player's fifth card lies outside the frame. */
+  readonly hiddenFifthCard: boolean;
+}
+
+/** What a configuration says about the environments of its run. Each takes what it knows; all are off by default. */
+export interface EnvironmentOptions extends Partial<EnvironmentQuirks> {
   /** Whether prompts ask for a chain of thought before the action. Default true. */
   readonly thoughts?: boolean;
 }

@@ -15,7 +15,7 @@ import {
   type RunSettings,
   run,
 } from "./run.js";
-import type { Task } from "./tasks.js";
+import type { EnvironmentOptions, Task } from "./tasks.js";
 
 export interface TrainOptions extends Pick<RunOptions<unknown>, "folder" | "policy" | "progress" | "signal"> {
   readonly config: RunConfig;
@@ -29,11 +29,12 @@ export interface TrainOptions extends Pick<RunOptions<unknown>, "folder" | "poli
  * @throws ConfigError for supervised fine-tuning on a task without an expert and without data, and what `run` throws
  */
 export async function train({ config, task, ...options }: TrainOptions): Promise<RunOutcome> {
-  const training = new TrainingEnvironments(task);
+  const environment = environmentOptions(config);
+  const training = new TrainingEnvironments(task, environment);
   const shared = {
     ...options,
-    makeEnvironment: () => task.makeEnvironment(),
-    expert: task.makeExpert?.(),
+    makeEnvironment: () => task.makeEnvironment(environment),
+    expert: task.makeExpert?.(environment),
   };
   try {
     return config.algorithm === "ppo"
@@ -69,7 +70,7 @@ export async function* trainingUpdates({
   AlgorithmUpdate<unknown>,
   void
 > {
-  const training = new TrainingEnvironments(task);
+  const training = new TrainingEnvironments(task, environmentOptions(config));
   try {
     yield* config.algorithm === "ppo"
       ? ppoAlgorithm(config, policy, training.make)(undefined, undefined)
@@ -83,17 +84,27 @@ export async function* trainingUpdates({
   }
 }
 
+/** What a configuration asks of its environments, in training and in evaluation alike. */
+function environmentOptions(config: RunConfig): EnvironmentOptions {
+  const { thoughts } = config;
+  if (config.algorithm !== "ppo") return { thoughts };
+  const { paperReset, referenceEval, hiddenFifthCard } = config.quirks;
+  return { thoughts, paperReset, referenceEval, hiddenFifthCard };
+}
+
 /** The environments that an algorithm plays, to be closed when it ends. */
 class TrainingEnvironments {
   readonly #task: Task;
+  readonly #options: EnvironmentOptions;
   readonly #made: Environment[] = [];
 
-  constructor(task: Task) {
+  constructor(task: Task, options: EnvironmentOptions) {
     this.#task = task;
+    this.#options = options;
   }
 
   readonly make = (): Environment => {
-    const environment = this.#task.makeEnvironment();
+    const environment = this.#task.makeEnvironment(this.#options);
     this.#made.push(environment);
     return environment;
   };
@@ -104,7 +115,7 @@ class TrainingEnvironments {
 }
 
 function ppoAlgorithm(
-  { ppo: config, seed, environments }: PpoRunConfig,
+  { ppo: config, quirks, seed, environments }: PpoRunConfig,
   policy: Policy,
   makeEnvironment: () => Environment,
 ): Algorithm<PpoState> {
@@ -113,6 +124,7 @@ function ppoAlgorithm(
       policy,
       environments: Array.from({ length: environments }, makeEnvironment),
       config,
+      quirks,
       seed,
       resume,
       signal,
@@ -133,12 +145,13 @@ function sftAlgorithm(
 
 /** The configured file's demonstrations, or those of the task's expert. */
 async function demonstrationSource(
-  { sft: config, seed }: SftRunConfig,
+  runConfig: SftRunConfig,
   makeEnvironment: () => Environment,
   task: Task,
 ): Promise<DemonstrationSource> {
+  const { sft: config, seed } = runConfig;
   if (config.data !== undefined) return DemonstrationData.open(config.data, seed);
-  const expert = task.makeExpert?.();
+  const expert = task.makeExpert?.(environmentOptions(runConfig));
   if (expert !== undefined) {
     return new ExpertDemonstrations({ environment: makeEnvironment(), expert, seed }, config);
   }

@@ -104,6 +104,7 @@ describe("sightline", () => {
     expect(await flags("eval")).toEqual([
       "checkpoint",
       "--task <name>",
+      "--action-only",
       "--episodes <n>",
       "--seed <n>",
       "--temperature <t>",
@@ -136,7 +137,9 @@ describe("sightline", () => {
 
   test("documents every setting and its default in the help of its command", async () => {
     const { stdout } = await cli(["train", "--help"]);
-    expect(stdout).toContain("Presets: number-line, number-line-llava-1.6-mistral-7b\n");
+    expect(stdout).toMatch(
+      /Presets: number-line, number-line-llava-1\.6-mistral-7b, ez-points-llava.*, points24-llava.*, blackjack-llava/,
+    );
     expect(stdout).toMatch(/ {2}ppo\.clipRange\n {6}.*Takes a number > 0 and < 1\. Default: 0\.1\./);
     expect((await cli(["sft", "--help"])).stdout).toContain(
       "Presets: number-line-sft, number-line-sft-refine\n",
@@ -256,6 +259,19 @@ describe("sightline train", () => {
     expect(policies).toEqual([]);
     expect(existsSync(out)).toBe(false);
     expect(parseYaml(stdout)).toMatchObject({ seed: 9, ppo: { epochs: 4 } });
+  });
+
+  test("checks a run of a published model with --dry-run before the model is there", async () => {
+    const preset = "number-line-llava-1.6-mistral-7b";
+    const { exitCode, stdout } = await cli(["train", preset, "--out", join(folder, "run"), "--dry-run"]);
+    expect(exitCode).toBe(0);
+    expect(stdout).toMatch(/^# not there yet: the model's folder, .*llava-v1\.6-mistral-7b$/m);
+    expect(parseYaml(stdout)).toMatchObject({ mode: "paper", device: "cuda", quirks: { paperReset: true } });
+    const refused = await cli(["train", preset, "--dry-run", "--set", "quirks.stalePrompt=true"]);
+    expect(refused.exitCode).toBe(2);
+    expect(refused.stderr).toContain(
+      'quirks.stalePrompt: expected false, since it has no effect on task "number-line"',
+    );
   });
 
   test.each([[], ["--dry-run"]])("refuses a run folder in use before anything runs %j", async (...flags) => {
@@ -447,6 +463,11 @@ describe("sightline eval", () => {
       optimal: { successRate: 1 },
     });
     expect((await cli(args)).stdout).toBe(stdout);
+  });
+
+  test("asks for the action alone where told to", async () => {
+    const { stdout } = await cli(["eval", "some/checkpoint", "--episodes", "5", "--action-only", "--json"]);
+    expect(JSON.parse(stdout)).toMatchObject({ thoughts: false, sampled: { readingAccuracy: null } });
   });
 
   test("refuses a missing checkpoint with exit code 2", async () => {
