@@ -1,7 +1,7 @@
 /** What a run will take on a GPU, counted before it starts: memory by purpose, and the least time that each phase can take. */
 import { Engine } from "../native/engine.js";
 import type { EngineOptions, MemoryPurpose, MemoryUse, ModelSpec, Profile, Prompt } from "../native/types.js";
-import type { Gpu } from "./gpus.js";
+import { floorSeconds, type Gpu } from "./gpus.js";
 
 /** One iteration of PPO on one GPU; all GPUs of a run do the same. */
 export interface PlannedWork {
@@ -203,11 +203,6 @@ function phaseOf(name: string, ops: Profile["ops"], gpu: Gpu, times: number): Pl
     bf16Flops: sum(({ bf16Flops }) => bf16Flops),
     bytes: sum(({ bytes }) => bytes),
     linkBytes: 0,
-    floorSeconds: sum(({ flops, bf16Flops, bytes }) =>
-      Math.max(
-        flops / gpu.fp32FlopsPerSecond + bf16Flops / gpu.bf16FlopsPerSecond,
-        bytes / gpu.bytesPerSecond,
-      ),
-    ),
+    floorSeconds: sum((op) => floorSeconds(op, gpu)),
   };
 }

@@ -1,0 +1,151 @@
+/** Measures kernels: on a GPU their times, on the emulated one what they have to do and what that takes at least. */
+import { floorSeconds, gpus } from "../../src/train/gpus.js";
+import { type Counted, type GpuMachine, type Row, row } from "../results.js";
+import { summarize } from "../statistics.js";
+import { attempt } from "../suite.js";
+import {
+  type GpuCall,
+  type KernelTraffic,
+  type OpenedGpu,
+  type OpWork,
+  testingAddon,
+} from "../testing-addon.js";
+import { attentionCases } from "./cases/attention.js";
+import { elementCases, optimizerCases } from "./cases/elements.js";
+import { productCases } from "./cases/products.js";
+import { rowCases, sampleCases } from "./cases/rows.js";
+import { type CpuReference, checkResults, gpuLayout, runOn } from "./check.js";
+import type { KernelCase } from "./kernel-case.js";
+import { scales } from "./scales.js";
+
+/** The GPUs whose floors are given. */
+export const floorGpus = ["a100-80g", "h100-80g"] as const;
+
+/** Rounds that are not counted: caches of the driver, memory, clocks and cuBLASLt's choice of an algorithm settle. */
+const WARM_UPS = 3;
+
+export interface KernelContext {
+  readonly gpu: OpenedGpu;
+  readonly reference: CpuReference;
+  /** Null on the emulated GPU, where nothing is timed. */
+  readonly ceilings: GpuMachine["ceilings"];
+  readonly repeats: number;
+  readonly quick: boolean;
+  wants(id: string): boolean;
+}
+
+/**
+ * Every op with a kernel: on a GPU at the paper's sizes in bf16 and at those of the model that ships, on the emulated one at reduced
+ * sizes. A quick run leaves fp32 out where there is a choice.
+ */
+export function kernelCases(emulated: boolean, quick: boolean): KernelCase[] {
+  const inPrecisions = (
+    scale: (typeof scales)[keyof typeof scales],
+    precisions: readonly ("fp32" | "bf16")[],
+  ) => [
+    ...precisions.flatMap((precision) =>
+      [productCases, attentionCases, rowCases, elementCases].flatMap((list) => list(scale, precision)),
+    ),
+    ...sampleCases(scale),
+    ...optimizerCases(scale),
+  ];
+  const both = quick ? (["bf16"] as const) : (["bf16", "fp32"] as const);
+  return emulated
+    ? inPrecisions(scales.reduced, both)
+    : [...inPrecisions(scales.paper, ["bf16"]), ...inPrecisions(scales.small, both)];
+}
+
+export async function* measureKernels(context: KernelContext): AsyncGenerator<Row, void> {
+  for (const one of kernelCases(context.ceilings === null, context.quick)) {
+    if (!context.wants(one.id)) continue;
+    yield* await attempt(one.id, "s", async () => measureKernel(context, one));
+  }
+}
+
+function measureKernel({ gpu, reference, ceilings, repeats }: KernelContext, one: KernelCase): Row[] {
+  const args = one.arguments(gpuLayout, runOn(reference));
+  const work = testingAddon.opWork(one.op, args);
+  const calls: GpuCall[] = [];
+  const prepared = (name: string, callArgs: typeof args) => {
+    calls.push(gpu.prepare(name, callArgs));
+    return calls.at(-1)!;
+  };
+  try {
+    const own = prepared(one.op, args);
+    const before = totals();
+    own.run();
+    own.fetch();
+    const traffic = ceilings === null ? difference(totals(), before) : null;
+    checkResults(one, args, reference);
+    const counted = countedOf(work, traffic);
+    if (ceilings === null) return [row({ id: one.id, unit: "s", counted })];
+
+    const comparison = one.comparison?.(args);
+    const peer = comparison && prepared("cublaslt", comparison.args);
+    const times = takeTurns(peer ? [own, peer] : [own], repeats);
+    const { median, spread } = summarize(times[0]!);
+    const floor = floorSeconds(work, {
+      fp32FlopsPerSecond: 1e9 * ceilings.fp32GflopsPerSecond,
+      bf16FlopsPerSecond: 1e9 * ceilings.bf16GflopsPerSecond,
+      bytesPerSecond: 1e9 * Math.max(ceilings.readGigabytesPerSecond, ceilings.copyGigabytesPerSecond),
+    });
+    const theirs = peer && summarize(times[1]!);
+    const flops = work.flops + work.bf16Flops;
+    return [
+      row({
+        ...{ id: one.id, unit: "s", value: median, spread },
+        gflopsPerSecond: flops > 0 ? flops / median / 1e9 : null,
+        gigabytesPerSecond: work.bytes / median / 1e9,
+        percentOfPeak: (100 * floor) / median,
+        ...(theirs && {
+          ...{ peer: comparison!.peer, peerValue: theirs.median, peerSpread: theirs.spread },
+          ratio: theirs.median / median,
+        }),
+        counted,
+      }),
+    ];
+  } finally {
+    for (const call of calls) call.release();
+  }
+}
+
+/** One call of each in turn. @returns the seconds of each */
+function takeTurns(calls: readonly GpuCall[], repeats: number): number[][] {
+  const seconds: number[][] = calls.map(() => []);
+  for (let round = -WARM_UPS; round < repeats; round++)
+    calls.forEach((call, index) => {
+      const taken = call.time();
+      if (round >= 0) seconds[index]!.push(taken);
+    });
+  return seconds;
+}
+
+const counters = [
+  "globalSectors",
+  "globalIdealSectors",
+  "sharedWavefronts",
+  "sharedIdealWavefronts",
+] as const;
+type Totals = { [counter in keyof KernelTraffic]: number };
+
+/** What all kernels have done on the emulator so far. */
+function totals(): Totals {
+  const kernels = Object.values(testingAddon.emulator.traffic());
+  const sum = (counter: keyof KernelTraffic) => kernels.reduce((total, kernel) => total + kernel[counter], 0);
+  return Object.fromEntries(counters.map((counter) => [counter, sum(counter)])) as Totals;
+}
+
+const difference = (after: Totals, before: Totals): Totals =>
+  Object.fromEntries(counters.map((counter) => [counter, after[counter] - before[counter]])) as Totals;
+
+function countedOf(work: OpWork, traffic: Totals | null): Counted {
+  const { flops, bf16Flops, bytes } = work;
+  return {
+    ...{ flops, bf16Flops, bytes },
+    sectors: traffic?.globalSectors ?? null,
+    idealSectors: traffic?.globalIdealSectors ?? null,
+    wavefronts: traffic?.sharedWavefronts ?? null,
+    idealWavefronts: traffic?.sharedIdealWavefronts ?? null,
+    floors: Object.fromEntries(floorGpus.map((name) => [name, floorSeconds(work, gpus[name]!)])),
+  };
+}
