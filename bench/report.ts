@@ -135,7 +135,7 @@ function rowTable(rows: readonly Row[]): string {
   if (counted === undefined) return table(columns, rows.map(rowCells));
   const floors = Object.keys(counted.floors).map((gpu) => `floor ${gpu}`);
   return table(
-    [...columns, "FLOP", "bytes", "sectors / ideal", "wavefronts / ideal", ...floors],
+    [...columns, "FLOP", "bytes", "sectors", "wavefronts", ...floors],
     rows.map((row) => [...rowCells(row), ...(row.counted === undefined ? [] : countedCells(row.counted))]),
   );
 }
@@ -143,13 +143,15 @@ function rowTable(rows: readonly Row[]): string {
 /** The cells of what a row counts, in the order of the columns. */
 function countedCells(counted: Counted): string[] {
   const { flops, bf16Flops, bytes, sectors, idealSectors, wavefronts, idealWavefronts, floors } = counted;
-  const share = (taken: number | null, ideal: number | null) =>
-    taken === null || ideal === null || ideal === 0 ? "" : (taken / ideal).toFixed(2);
+  const taken = (count: number | null, ideal: number | null) =>
+    count === null || ideal === null || ideal === 0
+      ? ""
+      : `${magnitude(count)} (${(count / ideal).toFixed(2)}x ideal)`;
   return [
     magnitude(flops + bf16Flops),
     magnitude(bytes),
-    share(sectors, idealSectors),
-    share(wavefronts, idealWavefronts),
+    taken(sectors, idealSectors),
+    taken(wavefronts, idealWavefronts),
     ...Object.values(floors).map((seconds) => withUnit(seconds, "s")),
   ];
 }
@@ -167,8 +169,8 @@ function countedText({ counted }: Row): string {
   return [
     `${flops}${flops!.includes(" ") ? "" : " "}FLOP`,
     `${bytes}B`,
-    sectors && `sectors ${sectors}x ideal`,
-    wavefronts && `wavefronts ${wavefronts}x ideal`,
+    sectors && `sectors ${sectors}`,
+    wavefronts && `wavefronts ${wavefronts}`,
     ...Object.entries(counted.floors).map(([gpu, seconds]) => `floor ${withUnit(seconds, "s")} ${gpu}`),
   ]
     .filter((part) => part)

@@ -1,7 +1,7 @@
 /** The command that measures kernels on a GPU. */
 import { writeFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
-import { type Command, InvalidArgumentError } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import { measurePeaks } from "../../src/native/peaks.js";
 import type { CpuPath } from "../../src/native/types.js";
 import { busyShare, describeMachine, noiseWarning } from "../machine.js";
@@ -10,6 +10,7 @@ import { rowLine } from "../report.js";
 import { type Machine, type Row, toJson } from "../results.js";
 import { describeGpu, type GpuDevice, measureCeilings, openDevice, parseDevice } from "./gpu.js";
 import { measureKernels } from "./measure.js";
+import { type ScaleName, scales } from "./scales.js";
 
 interface KernelOptions {
   device: GpuDevice;
@@ -17,6 +18,7 @@ interface KernelOptions {
   quick: boolean;
   repeats?: number;
   threads: number;
+  scale?: ScaleName;
   only?: RegExp;
 }
 
@@ -41,6 +43,11 @@ export function addKernelsCommand(program: Command, cpu: CpuPath, say: (text: st
     )
     .option("--json <file>", "also write the rows as JSON")
     .option("--quick", "fewer repeats, and fp32 only where there is nothing else", false)
+    .addOption(
+      new Option("--scale <name>", "sizes (default: paper and small, on the emulated GPU reduced)").choices(
+        Object.keys(scales),
+      ),
+    )
     .option("--repeats <n>", "timed repeats of each measurement (default: 20, with --quick 5)", count)
     .option(
       "--threads <n>",
@@ -56,6 +63,7 @@ export function addKernelsCommand(program: Command, cpu: CpuPath, say: (text: st
 async function measure(options: KernelOptions, cpu: CpuPath, say: (text: string) => void): Promise<void> {
   const { quick, threads, only, json } = options;
   const { emulated } = options.device;
+  const usual: readonly ScaleName[] = emulated ? ["reduced"] : ["paper", "small"];
   const repeats = options.repeats ?? (quick ? 5 : 20);
   const opened = openDevice(options.device, threads);
   const header = await describeMachine(cpu, threads);

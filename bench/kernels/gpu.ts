@@ -19,8 +19,8 @@ export interface GpuDevice {
 /** @returns undefined for what is no device */
 export function parseDevice(text: string): GpuDevice | undefined {
   if (text === "cuda-emulated") return { index: 0, emulated: true };
-  const [, index] = /^cuda(?::(\d+))?$/.exec(text) ?? [null];
-  return index === null ? undefined : { index: Number(index ?? 0), emulated: false };
+  const match = /^cuda(?::(\d+))?$/.exec(text);
+  return match === null ? undefined : { index: Number(match[1] ?? 0), emulated: false };
 }
 
 /**

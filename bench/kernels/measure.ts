@@ -16,7 +16,7 @@ import { productCases } from "./cases/products.js";
 import { rowCases, sampleCases } from "./cases/rows.js";
 import { type CpuReference, checkResults, gpuLayout, runOn } from "./check.js";
 import type { KernelCase } from "./kernel-case.js";
-import { scales } from "./scales.js";
+import { type ScaleName, scales } from "./scales.js";
 
 /** The GPUs whose floors are given. */
 export const floorGpus = ["a100-80g", "h100-80g"] as const;
@@ -29,34 +29,32 @@ export interface KernelContext {
   readonly reference: CpuReference;
   /** Null on the emulated GPU, where nothing is timed. */
   readonly ceilings: GpuMachine["ceilings"];
+  readonly scales: readonly ScaleName[];
   readonly repeats: number;
   readonly quick: boolean;
   wants(id: string): boolean;
 }
 
 /**
- * Every op with a kernel: on a GPU at the paper's sizes in bf16 and at those of the model that ships, on the emulated one at reduced
- * sizes. A quick run leaves fp32 out where there is a choice.
+ * Every op with a kernel at these scales: at the paper's in bf16, at others in both precisions, in a quick run in fp32 only where there
+ * is nothing else.
  */
-export function kernelCases(emulated: boolean, quick: boolean): KernelCase[] {
-  const inPrecisions = (
-    scale: (typeof scales)[keyof typeof scales],
-    precisions: readonly ("fp32" | "bf16")[],
-  ) => [
-    ...precisions.flatMap((precision) =>
-      [productCases, attentionCases, rowCases, elementCases].flatMap((list) => list(scale, precision)),
-    ),
-    ...sampleCases(scale),
-    ...optimizerCases(scale),
-  ];
-  const both = quick ? (["bf16"] as const) : (["bf16", "fp32"] as const);
-  return emulated
-    ? inPrecisions(scales.reduced, both)
-    : [...inPrecisions(scales.paper, ["bf16"]), ...inPrecisions(scales.small, both)];
+export function kernelCases(names: readonly ScaleName[], quick: boolean): KernelCase[] {
+  return names.flatMap((name) => {
+    const scale = scales[name];
+    const precisions = quick || name === "paper" ? (["bf16"] as const) : (["bf16", "fp32"] as const);
+    return [
+      ...precisions.flatMap((precision) =>
+        [productCases, attentionCases, rowCases, elementCases].flatMap((list) => list(scale, precision)),
+      ),
+      ...sampleCases(scale),
+      ...optimizerCases(scale),
+    ];
+  });
 }
 
 export async function* measureKernels(context: KernelContext): AsyncGenerator<Row, void> {
-  for (const one of kernelCases(context.ceilings === null, context.quick)) {
+  for (const one of kernelCases(context.scales, context.quick)) {
     if (!context.wants(one.id)) continue;
     yield* await attempt(one.id, "s", async () => measureKernel(context, one));
   }

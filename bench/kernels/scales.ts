@@ -1,8 +1,10 @@
 /** The sizes at which kernels are measured. */
 
+export type ScaleName = "paper" | "small" | "reduced";
+
 export interface Scale {
   /** Part of the ids. */
-  readonly name: "paper" | "small" | "reduced";
+  readonly name: ScaleName;
   /** Of a packed training batch: so many sequences of so many tokens, the first of which are image features. */
   readonly sequences: number;
   readonly tokens: number;
@@ -88,30 +90,30 @@ export const scales = {
       mlpWidth: 512,
     },
   },
-  /** About an eighth of the paper's sizes, for the emulator: the same heads and rows that are no multiple of anything. */
+  /** About a quarter of the paper's sizes, for the emulator: the same size of a head, and rows that are no multiple of anything. */
   reduced: {
     name: "reduced",
     sequences: 2,
-    tokens: 111,
-    imageTokens: 64,
-    responseTokens: 19,
-    decoder: { width: 512, heads: 4, kvHeads: 1, headSize: 128, mlpWidth: 1792, vocabulary: 4000 },
-    rank: 16,
+    tokens: 219,
+    imageTokens: 144,
+    responseTokens: 37,
+    decoder: { width: 1024, heads: 8, kvHeads: 2, headSize: 128, mlpWidth: 3584, vocabulary: 8000 },
+    rank: 32,
     frozen: false,
-    decodeBatches: [1, 16, 32],
-    keys: 111,
+    decodeBatches: [1, 8, 16, 32],
+    keys: 219,
     vision: {
-      images: 1,
+      images: 2,
       channels: 3,
-      imageSize: 112,
+      imageSize: 168,
       patchSize: 14,
-      tokens: 65,
-      width: 128,
-      heads: 2,
-      mlpWidth: 512,
+      tokens: 145,
+      width: 256,
+      heads: 4,
+      mlpWidth: 1024,
     },
   },
-} as const satisfies Record<string, Scale>;
+} as const satisfies Record<ScaleName, Scale>;
 
 /** Rows of a packed training batch. */
 export const rowsOf = ({ sequences, tokens }: Scale): number => sequences * tokens;
