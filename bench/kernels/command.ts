@@ -4,12 +4,12 @@ import { availableParallelism } from "node:os";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { measurePeaks } from "../../src/native/peaks.js";
 import type { CpuPath } from "../../src/native/types.js";
-import { busyShare, describeMachine, noiseWarning } from "../machine.js";
+import { busyShare, describeMachine } from "../machine.js";
 import { count, pattern } from "../options.js";
 import { rowLine } from "../report.js";
 import { type Machine, type Row, toJson } from "../results.js";
 import { describeGpu, type GpuDevice, measureCeilings, openDevice, parseDevice } from "./gpu.js";
-import { measureKernels } from "./measure.js";
+import { type KernelContext, measureKernels } from "./measure.js";
 import { type ScaleName, scales } from "./scales.js";
 
 interface KernelOptions {
@@ -61,49 +61,43 @@ export function addKernelsCommand(program: Command, cpu: CpuPath, say: (text: st
 
 /** @throws MissingDeviceError; Error when a kernel could not be measured, once the others have been */
 async function measure(options: KernelOptions, cpu: CpuPath, say: (text: string) => void): Promise<void> {
-  const { quick, threads, only, json } = options;
-  const { emulated } = options.device;
-  const usual: readonly ScaleName[] = emulated ? ["reduced"] : ["paper", "small"];
+  const { device, quick, threads, only, json } = options;
+  const gpu = openDevice(device, threads);
   const repeats = options.repeats ?? (quick ? 5 : 20);
-  const opened = openDevice(options.device, threads);
-  const header = await describeMachine(cpu, threads);
+  const ceilings = device.emulated ? null : measureCeilings(gpu, repeats);
   const { fp32GflopsPerSecond, bf16GflopsPerSecond, readGigabytesPerSecond } = await measurePeaks({
     threads,
     cpu,
   });
-  const gpu = describeGpu(opened.facts, emulated ? null : measureCeilings(opened, repeats));
   const machine: Machine = {
-    ...header,
+    ...(await describeMachine(cpu, threads)),
     peaks: { fp32GflopsPerSecond, bf16GflopsPerSecond, readGigabytesPerSecond },
-    ...{ repeats, quick, gpu },
-    peers: emulated ? [] : ["cuBLASLt"],
+    ...{ repeats, quick, gpu: describeGpu(gpu.facts, ceilings) },
+    peers: device.emulated ? [] : ["cuBLASLt"],
   };
-  say(`${gpu.name}, ${gpu.multiprocessors} multiprocessors, commit ${header.commit ?? "unknown"}`);
-  say(ceilingLine(gpu.ceilings));
+  say(
+    `${gpu.facts.name}, ${gpu.facts.multiprocessors} multiprocessors, commit ${machine.commit ?? "unknown"}`,
+  );
+  say(ceilingLine(ceilings));
 
   const rows: Row[] = [];
-  const reference = { cpu, threads };
-  const wants = (id: string) => only === undefined || only.test(id);
-  for await (const row of measureKernels({
-    gpu: opened,
-    reference,
-    ceilings: gpu.ceilings,
-    repeats,
-    quick,
-    wants,
-  })) {
+  const usual = device.emulated ? (["reduced"] as const) : (["paper", "small"] as const);
+  const context: KernelContext = {
+    ...{ gpu, reference: { cpu, threads }, ceilings, repeats, quick },
+    scales: options.scale === undefined ? usual : [options.scale],
+    wants: (id) => only === undefined || only.test(id),
+  };
+  for await (const row of measureKernels(context)) {
     rows.push(row);
     say(rowLine(row));
   }
   const finished = { ...machine, busyAfter: await busyShare() };
   if (json !== undefined) await writeFile(json, toJson({ machine: finished, rows }));
-  const warning = emulated ? undefined : noiseWarning(finished);
-  if (warning !== undefined) say(`warning: ${warning}`);
   const failed = rows.filter(({ note }) => note !== null);
-  if (failed.length > 0)
-    throw new Error(
-      `${failed.length} of ${rows.length} kernels could not be measured, the first ${failed[0]!.id}`,
-    );
+  if (failed.length === 0) return;
+  throw new Error(
+    `${failed.length} of ${rows.length} kernels could not be measured, the first ${failed[0]!.id}`,
+  );
 }
 
 function ceilingLine(ceilings: NonNullable<Machine["gpu"]>["ceilings"]): string {
