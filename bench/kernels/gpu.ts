@@ -63,9 +63,8 @@ const CEILING_ROUNDS = 8192;
 /** M, N and K of the product that shows what tensor cores reach. */
 const CEILING_PRODUCT = 8192;
 
-/** Measures what the GPU reaches, each figure the best of `repeats`. */
+/** Measures what the GPU reaches, each figure the best of `repeats`. The product comes first: it takes long enough for clocks to go up. */
 export function measureCeilings(gpu: OpenedGpu, repeats: number): NonNullable<GpuMachine["ceilings"]> {
-  const streamed = gpu.ceilings(CEILING_BYTES, CEILING_ROUNDS, repeats);
   const n = CEILING_PRODUCT;
   const operand = (key: number) => numbers("bf16", n * n, key);
   const product = gpu.prepare("cublaslt", {
@@ -81,7 +80,8 @@ export function measureCeilings(gpu: OpenedGpu, repeats: number): NonNullable<Gp
     ...{ addend_row_stride: 0, m: n, n, k: n, alpha: 1, accumulate: false, precision: "bf16" },
   });
   try {
-    const seconds = Array.from({ length: repeats + 1 }, () => product.time());
+    const seconds = Array.from({ length: repeats }, () => product.time());
+    const streamed = gpu.ceilings(CEILING_BYTES, CEILING_ROUNDS, repeats);
     return {
       readGigabytesPerSecond: streamed.readBytesPerSecond / 1e9,
       copyGigabytesPerSecond: streamed.copyBytesPerSecond / 1e9,

@@ -21,8 +21,11 @@ import { type ScaleName, scales } from "./scales.js";
 /** The GPUs whose floors are given. */
 export const floorGpus = ["a100-80g", "h100-80g"] as const;
 
-/** Rounds that are not counted: caches of the driver, memory, clocks and cuBLASLt's choice of an algorithm settle. */
-const WARM_UPS = 3;
+/**
+ * Rounds that are not counted, and how long they take at least: memory is allocated, cuBLASLt chooses algorithms, and the clocks of a
+ * GPU that has been idle while the CPU checked its results go up.
+ */
+const WARM_UPS = { rounds: 3, milliseconds: 100 } as const;
 
 export interface KernelContext {
   readonly gpu: OpenedGpu;
@@ -107,15 +110,14 @@ function measureKernel({ gpu, reference, ceilings, repeats }: KernelContext, one
   }
 }
 
-/** One call of each in turn. @returns the seconds of each */
+/** One call of each in turn, after warm-up. @returns the seconds of each */
 function takeTurns(calls: readonly GpuCall[], repeats: number): number[][] {
-  const seconds: number[][] = calls.map(() => []);
-  for (let round = -WARM_UPS; round < repeats; round++)
-    calls.forEach((call, index) => {
-      const taken = call.time();
-      if (round >= 0) seconds[index]!.push(taken);
-    });
-  return seconds;
+  const round = () => calls.map((call) => call.time());
+  const start = performance.now();
+  for (let done = 0; done < WARM_UPS.rounds || performance.now() - start < WARM_UPS.milliseconds; done++)
+    round();
+  const rounds = Array.from({ length: repeats }, round);
+  return calls.map((_, index) => rounds.map((seconds) => seconds[index]!));
 }
 
 const counters = [

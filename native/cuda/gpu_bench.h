@@ -34,8 +34,9 @@ class GpuBench {
 
   /**
    * Seconds that the GPU takes for what `enqueue` puts on the device's stream, by events before and after it. A buffer of twice the
-   * size of L2 is written first, so that L2 holds no operand; meanwhile the host enqueues, so that its calls take none of the time.
-   * The resolution of events is about half a microsecond. @throws Error when something of it failed
+   * size of L2 is written and read first, so that L2 holds no operand and has nothing to write back; meanwhile the host enqueues, so
+   * that its calls take none of the time, unless there are dozens of them. The resolution of events is about half a microsecond.
+   * @throws Error when something of it failed
    */
   virtual double time(const std::function<void()>& enqueue) = 0;
 
