@@ -59,6 +59,17 @@ const rowSchema = z.strictObject({
 });
 export type Row = z.infer<typeof rowSchema>;
 
+/** What a GPU reached at the start of the run. */
+const ceilingsSchema = z.strictObject({
+  readGigabytesPerSecond: z.number().positive(),
+  /** Read and written bytes. */
+  copyGigabytesPerSecond: z.number().positive(),
+  fp32GflopsPerSecond: z.number().positive(),
+  /** Of a large product by cuBLASLt. */
+  bf16GflopsPerSecond: z.number().positive(),
+});
+export type Ceilings = z.infer<typeof ceilingsSchema>;
+
 const gpuSchema = z.strictObject({
   name: z.string(),
   computeCapability: z.string(),
@@ -71,17 +82,8 @@ const gpuSchema = z.strictObject({
   /** The newest CUDA that the driver supports, and the one that the backend was built with. */
   driverCuda: z.string(),
   runtimeCuda: z.string(),
-  /** Measured at the start of the run; null on the emulated GPU. */
-  ceilings: z
-    .strictObject({
-      readGigabytesPerSecond: z.number().positive(),
-      /** Read and written bytes. */
-      copyGigabytesPerSecond: z.number().positive(),
-      fp32GflopsPerSecond: z.number().positive(),
-      /** Of a large product by cuBLASLt. */
-      bf16GflopsPerSecond: z.number().positive(),
-    })
-    .nullable(),
+  /** Null on the emulated GPU. */
+  ceilings: ceilingsSchema.nullable(),
 });
 export type GpuMachine = z.infer<typeof gpuSchema>;
 

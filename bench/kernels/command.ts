@@ -7,7 +7,7 @@ import type { CpuPath } from "../../src/native/types.js";
 import { busyShare, describeMachine } from "../machine.js";
 import { count, pattern } from "../options.js";
 import { rowLine } from "../report.js";
-import { type Machine, type Row, toJson } from "../results.js";
+import { type Ceilings, type Machine, type Row, toJson } from "../results.js";
 import { describeGpu, type GpuDevice, measureCeilings, openDevice, parseDevice } from "./gpu.js";
 import { type KernelContext, measureKernels } from "./measure.js";
 import { type ScaleName, scales } from "./scales.js";
@@ -100,7 +100,7 @@ async function measure(options: KernelOptions, cpu: CpuPath, say: (text: string)
   );
 }
 
-function ceilingLine(ceilings: NonNullable<Machine["gpu"]>["ceilings"]): string {
+function ceilingLine(ceilings: Ceilings | null): string {
   if (ceilings === null) return "counted, not timed: an emulator says nothing about speed";
   const { readGigabytesPerSecond, copyGigabytesPerSecond, fp32GflopsPerSecond, bf16GflopsPerSecond } =
     ceilings;

@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { loadAddon } from "../../src/native/addon.js";
 import { packagePath } from "../../src/train/package-path.js";
-import type { GpuMachine } from "../results.js";
+import type { Ceilings, GpuMachine } from "../results.js";
 import { type GpuFacts, type OpenedGpu, testingAddon } from "../testing-addon.js";
 import { numbers } from "./kernel-case.js";
 
@@ -64,7 +64,7 @@ const CEILING_ROUNDS = 8192;
 const CEILING_PRODUCT = 8192;
 
 /** Measures what the GPU reaches, each figure the best of `repeats`. The product comes first: it takes long enough for clocks to go up. */
-export function measureCeilings(gpu: OpenedGpu, repeats: number): NonNullable<GpuMachine["ceilings"]> {
+export function measureCeilings(gpu: OpenedGpu, repeats: number): Ceilings {
   const n = CEILING_PRODUCT;
   const operand = (key: number) => numbers("bf16", n * n, key);
   const product = gpu.prepare("cublaslt", {
@@ -94,7 +94,7 @@ export function measureCeilings(gpu: OpenedGpu, repeats: number): NonNullable<Gp
 }
 
 /** The header's part about the GPU. */
-export function describeGpu(facts: GpuFacts, ceilings: GpuMachine["ceilings"]): GpuMachine {
+export function describeGpu(facts: GpuFacts, ceilings: Ceilings | null): GpuMachine {
   const version = (number: number) => `${Math.floor(number / 1000)}.${Math.floor((number % 1000) / 10)}`;
   const megahertz = (khz: number) => (khz > 0 ? khz / 1000 : null);
   return {

@@ -1,7 +1,7 @@
 /** Measures kernels: on a GPU their times, on the emulated one what they have to do and what that takes at least. */
 import { floorSeconds, gpus } from "../../src/train/gpus.js";
-import { type Counted, type GpuMachine, type Row, row } from "../results.js";
-import { summarize } from "../statistics.js";
+import { type Ceilings, type Counted, type Row, row } from "../results.js";
+import { type Summary, summarize } from "../statistics.js";
 import { attempt } from "../suite.js";
 import {
   type GpuCall,
@@ -31,7 +31,7 @@ export interface KernelContext {
   readonly gpu: OpenedGpu;
   readonly reference: CpuReference;
   /** Null on the emulated GPU, where nothing is timed. */
-  readonly ceilings: GpuMachine["ceilings"];
+  readonly ceilings: Ceilings | null;
   readonly scales: readonly ScaleName[];
   readonly repeats: number;
   readonly quick: boolean;
@@ -59,55 +59,55 @@ export function kernelCases(names: readonly ScaleName[], quick: boolean): Kernel
 export async function* measureKernels(context: KernelContext): AsyncGenerator<Row, void> {
   for (const one of kernelCases(context.scales, context.quick)) {
     if (!context.wants(one.id)) continue;
-    yield* await attempt(one.id, "s", async () => measureKernel(context, one));
+    yield* await attempt(one.id, "s", async () => [measureKernel(context, one)]);
   }
 }
 
-function measureKernel({ gpu, reference, ceilings, repeats }: KernelContext, one: KernelCase): Row[] {
+/** Checks the case's results; then counts or times it. */
+function measureKernel({ gpu, reference, ceilings, repeats }: KernelContext, one: KernelCase): Row {
   const args = one.arguments(gpuLayout, runOn(reference));
-  const work = testingAddon.opWork(one.op, args);
-  const calls: GpuCall[] = [];
-  const prepared = (name: string, callArgs: typeof args) => {
-    calls.push(gpu.prepare(name, callArgs));
-    return calls.at(-1)!;
-  };
+  const own = gpu.prepare(one.op, args);
+  const comparison = ceilings === null ? undefined : one.comparison?.(args);
+  let peer: GpuCall | undefined;
   try {
-    const own = prepared(one.op, args);
     const before = totals();
     own.run();
     own.fetch();
     const traffic = ceilings === null ? difference(totals(), before) : null;
     checkResults(one, args, reference);
+    const work = testingAddon.opWork(one.op, args);
     const counted = countedOf(work, traffic);
-    if (ceilings === null) return [row({ id: one.id, unit: "s", counted })];
+    if (ceilings === null) return row({ id: one.id, unit: "s", counted });
 
-    const comparison = one.comparison?.(args);
-    const peer = comparison && prepared("cublaslt", comparison.args);
-    const times = takeTurns(peer ? [own, peer] : [own], repeats);
-    const { median, spread } = summarize(times[0]!);
-    const floor = floorSeconds(work, {
-      fp32FlopsPerSecond: 1e9 * ceilings.fp32GflopsPerSecond,
-      bf16FlopsPerSecond: 1e9 * ceilings.bf16GflopsPerSecond,
-      bytesPerSecond: 1e9 * Math.max(ceilings.readGigabytesPerSecond, ceilings.copyGigabytesPerSecond),
-    });
-    const theirs = peer && summarize(times[1]!);
-    const flops = work.flops + work.bf16Flops;
-    return [
-      row({
-        ...{ id: one.id, unit: "s", value: median, spread },
-        gflopsPerSecond: flops > 0 ? flops / median / 1e9 : null,
-        gigabytesPerSecond: work.bytes / median / 1e9,
-        percentOfPeak: (100 * floor) / median,
-        ...(theirs && {
-          ...{ peer: comparison!.peer, peerValue: theirs.median, peerSpread: theirs.spread },
-          ratio: theirs.median / median,
-        }),
-        counted,
+    peer = comparison && gpu.prepare("cublaslt", comparison.args);
+    const [ours, theirs] = takeTurns(peer ? [own, peer] : [own], repeats).map(summarize);
+    return row({
+      ...{ id: one.id, unit: "s", counted },
+      ...ourFigures(work, ours!, ceilings),
+      ...(theirs && {
+        ...{ peer: comparison!.peer, peerValue: theirs.median, peerSpread: theirs.spread },
+        ratio: theirs.median / ours!.median,
       }),
-    ];
+    });
   } finally {
-    for (const call of calls) call.release();
+    own.release();
+    peer?.release();
   }
+}
+
+function ourFigures(work: OpWork, { median, spread }: Summary, ceilings: Ceilings) {
+  const floor = floorSeconds(work, {
+    fp32FlopsPerSecond: 1e9 * ceilings.fp32GflopsPerSecond,
+    bf16FlopsPerSecond: 1e9 * ceilings.bf16GflopsPerSecond,
+    bytesPerSecond: 1e9 * Math.max(ceilings.readGigabytesPerSecond, ceilings.copyGigabytesPerSecond),
+  });
+  const flops = work.flops + work.bf16Flops;
+  return {
+    ...{ value: median, spread },
+    gflopsPerSecond: flops > 0 ? flops / median / 1e9 : null,
+    gigabytesPerSecond: work.bytes / median / 1e9,
+    percentOfPeak: (100 * floor) / median,
+  };
 }
 
 /** One call of each in turn, after warm-up. @returns the seconds of each */
