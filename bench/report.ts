@@ -196,10 +196,10 @@ function rowCells(row: Row): string[] {
 
 /** One line for a terminal while the run goes on. */
 export function rowLine(row: Row): string {
-  const [id, ours, spread, gflops, bandwidth, peak, peer, theirs, , ratio, note] = rowCells(row);
+  const [id, ours, spread, , bandwidth, peak, peer, theirs, , ratio, note] = rowCells(row);
   const parts = [
     ours && `${ours}${spread && ` +-${spread}`}`,
-    gflops && row.unit !== "GFLOP/s" && `${gflops} GFLOP/s`,
+    row.unit !== "GFLOP/s" && optional(row.gflopsPerSecond, arithmeticRate),
     bandwidth && row.unit !== "GB/s" && `${bandwidth} GB/s`,
     peak && `${peak} % of peak`,
     peer && `${peer} ${theirs || "-"}`,
@@ -209,6 +209,9 @@ export function rowLine(row: Row): string {
   ];
   return `${id!.padEnd(48)}  ${parts.filter((part) => part).join("  ")}`;
 }
+
+const arithmeticRate = (gflops: number) =>
+  gflops < 10_000 ? `${significant(gflops)} GFLOP/s` : `${significant(gflops / 1000)} TFLOP/s`;
 
 function optional(value: number | null, show: (value: number) => string): string {
   return value === null ? "" : show(value);
