@@ -133,7 +133,7 @@ export function widened(args: OpArguments): OpArguments {
   };
   return Object.fromEntries(
     Object.entries(args).map(([name, value]) => {
-      if (Array.isArray(value)) return [name, value.map(wide)];
+      if (Array.isArray(value)) return [name, value.map((array) => array && wide(array))];
       if (value instanceof Uint16Array) return [name, wide(value)];
       if (ArrayBuffer.isView(value)) return [name, value.slice()];
       return [name, name === "precision" ? "fp32" : value];

@@ -71,24 +71,35 @@ export const elementCases: CaseList = (scale, precision) => {
 export function optimizerCases(scale: Scale): KernelCase[] {
   const count = 2 * scale.decoder.mlpWidth * scale.rank;
   const options = { scale, precision: "fp32" as const, sizes: [count] };
+  const counts = () => BigInt64Array.of(BigInt(count));
   return [
     kernelCase(
       "sum_squares",
       { ...options, terms: count },
       {
-        arguments: () => ({ x: floats(count, 1), total: new Float64Array(1), count }),
+        arguments: () => ({
+          x: [floats(count, 1)],
+          ...{ counts: counts(), total: new Float64Array(1), tensors: 1 },
+        }),
         results: { total: "forward" },
       },
     ),
     kernelCase("adamw", options, {
       arguments: () => ({
-        ...{ parameter: floats(count, 1), gradient: floats(count, 2), count },
-        first_moment: floats(count, 3),
-        second_moment: floats(count, 4).map((x) => x * x),
+        ...{ parameters: [floats(count, 1)], gradients: [floats(count, 2)], counts: counts() },
+        first_moments: [floats(count, 3)],
+        second_moments: [floats(count, 4).map((x) => x * x)],
+        ...{ bias_corrections1: Float32Array.of(0.271), bias_corrections2: Float32Array.of(0.003) },
+        // The norm is 2, so clipping at 1 halves the gradient.
+        ...{ squares: Float64Array.of(4), tensors: 1, groups: 1, group: 0, max_norm: 1 },
         ...{ learning_rate: 1e-4, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.01 },
-        ...{ gradient_scale: 0.5, bias_correction1: 0.271, bias_correction2: 0.003 },
       }),
-      results: { parameter: "forward", first_moment: "forward", second_moment: "forward" },
+      results: (args) =>
+        ["parameters", "first_moments", "second_moments"].map((name) => ({
+          name,
+          values: (args[name] as Float32Array[])[0]!,
+          judgement: "forward",
+        })),
     }),
   ];
 }

@@ -24,7 +24,7 @@ void* DeviceArrays::place(Napi::ArrayBuffer buffer, bool written) {
   return copy.data;
 }
 
-void* DeviceArrays::place_list(void** list, size_t count) {
+const void* DeviceArrays::place_list(const void* list, size_t count) {
   if (count == 0) return nullptr;
   void* copy = allocate(count * sizeof(void*));
   device_.upload(copy, list, count * sizeof(void*));

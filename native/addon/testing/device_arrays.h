@@ -16,7 +16,7 @@ class DeviceArrays : public ArrayPlaces {
   explicit DeviceArrays(Device& device) : device_(device) {}
 
   void* place(Napi::ArrayBuffer buffer, bool written) override;
-  void* place_list(void** list, size_t count) override;
+  const void* place_list(const void* list, size_t count) override;
   /** Copies back what the op may have written. @throws Error internal when it has changed anything else */
   void fetch();
 
