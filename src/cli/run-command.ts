@@ -69,7 +69,8 @@ async function runCommand(
   if (source === undefined) return command.error("error: expected a preset or a file, or --resume <dir>");
   const config = resolveConfig(source, set);
   requireAlgorithm(config, algorithm, source);
-  const path = out ?? freeRunFolder(`runs/${basename(source).replace(/\.(ya?ml|json)$/, "")}-seed${config.seed}`);
+  const path =
+    out ?? freeRunFolder(`runs/${basename(source).replace(/\.(ya?ml|json)$/, "")}-seed${config.seed}`);
   RunFolder.requireFree(path);
   if (dryRun) {
     const { checkpoint } = config.model;
