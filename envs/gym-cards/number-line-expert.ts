@@ -1,7 +1,7 @@
 import type { Expert } from "../env.js";
 import { OutOfRangeError } from "../errors.js";
 import { decidesWrongly, type ExpertOptions } from "./expert.js";
-import type { NumberLineInfo } from "./number-line.js";
+import { MAX_POSITION, type NumberLineInfo } from "./number-line.js";
 
 /**
  * Writes NumberLine responses as the paper's solver does (Zhai et al. 2024, arXiv 2405.10292, appendix D):
@@ -21,18 +21,21 @@ export class NumberLineExpert implements Expert<NumberLineInfo> {
    * Takes one number from `uniform`.
    *
    * @throws RangeError for an error rate outside [0, 1], or where the target is reached and nothing is left
-   *   to decide
+   *   to decide. A start at the target (`paperReset`) is none of these: its right move is that of
+   *   `NumberLine.optimalActions`
    */
-  respond({ current, target }: NumberLineInfo, uniform: () => number, errorRate: number): string {
-    if (current === target) {
+  respond({ current, target, steps }: NumberLineInfo, uniform: () => number, errorRate: number): string {
+    if (current === target && steps > 0) {
       throw new OutOfRangeError("info", "a state with current different from target", `both ${current}`);
     }
     const isWrong = decidesWrongly(uniform, errorRate);
-    const smaller = current < target !== isWrong;
-    const [comparison, change, action] = smaller ? ["smaller", "increase", "+"] : ["larger", "decrease", "-"];
+    const isUp = current === target ? current === MAX_POSITION : current < target;
+    const [relation, change, action] =
+      isUp !== isWrong ? ["smaller than", "increase", "+"] : ["larger than", "decrease", "-"];
+    const comparison = current === target ? "equal to" : relation;
     if (!this.#writesThoughts) return `{\n "action": "${action}" \n}`;
     const thoughts =
-      `The current number is ${current}, which is ${comparison} than the target number is ${target}. ` +
+      `The current number is ${current}, which is ${comparison} the target number is ${target}. ` +
       "To move the current number closer to the target, " +
       `I should ${change} the current number by choosing ${action}.`;
     return (

@@ -26,7 +26,8 @@ export interface NumberLineOptions {
   readonly paperReset?: boolean;
 }
 
-const MAX_POSITION = 5;
+/** The line's last number; its first is 0. */
+export const MAX_POSITION = 5;
 const MAX_STEPS = 2 * MAX_POSITION;
 const POSITIONS = MAX_POSITION + 1;
 const FRAME_SIZE = 300;

@@ -69,7 +69,8 @@ async function runCommand(
   if (source === undefined) return command.error("error: expected a preset or a file, or --resume <dir>");
   const config = resolveConfig(source, set);
   requireAlgorithm(config, algorithm, source);
-  const path = out ?? freeRunFolder(`runs/${basename(source).replace(/\.[^.]*$/, "")}-seed${config.seed}`);
+  const path =
+    out ?? freeRunFolder(`runs/${basename(source).replace(/\.(ya?ml|json)$/, "")}-seed${config.seed}`);
   RunFolder.requireFree(path);
   if (dryRun) {
     const { checkpoint } = config.model;
@@ -78,6 +79,8 @@ async function runCommand(
     if (config.algorithm === "sft" && config.sft.data !== undefined)
       await readDemonstrations(config.sft.data);
     const absent = isAbsent ? `# not there yet: the model's folder, ${modelFolder(checkpoint)}\n` : "";
+    if (config.algorithm === "sft" && config.sft.data !== undefined)
+      await readDemonstrations(config.sft.data);
     context.stdout.write(`# run folder: ${path}\n${absent}${stringifyYaml(config)}`);
     return 0;
   }

@@ -1,5 +1,6 @@
 import { describe, expect, test, vi } from "vitest";
 import { NumberLine, type NumberLineInfo } from "../../envs/gym-cards/number-line.js";
+import { NumberLineExpert } from "../../envs/gym-cards/number-line-expert.js";
 import { deriveKey, Random } from "../../src/random.js";
 
 // Only the state matters here: a million frames would take minutes.
@@ -98,6 +99,25 @@ describe("NumberLine with paperReset", () => {
     expect(played.filter((episode) => episode.return > 0)).toHaveLength(32);
     expect(measure(played.map((episode) => episode.return)).mean).toBeCloseTo(0.861, 3);
     expect(measure(played.map(({ steps }) => steps)).mean).toBeCloseTo(2.42, 2);
+  });
+
+  test("has an expert that plays so, and states what it sees", () => {
+    const expert = new NumberLineExpert();
+    for (const position of positions) {
+      const { info } = game.resetTo({ current: position, target: position });
+      const right = expert.respond(info, () => 0.5, 0);
+      expect(game.parseAction(right, info)).toBe(game.optimalActions(info)[0]);
+      expect(game.readsState!(right, info)).toBe(true);
+      expect(right).toContain(
+        `The current number is ${position}, which is equal to the target number is ${position}.`,
+      );
+      expect(
+        game.parseAction(
+          expert.respond(info, () => 0.5, 1),
+          info,
+        ),
+      ).toBe(1 - game.optimalActions(info)[0]!);
+    }
   });
 
   test("has uniform random play succeed in 25.2 % of episodes, with a mean return of -2.61", () => {
