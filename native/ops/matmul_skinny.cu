@@ -46,7 +46,7 @@ __device__ uint4 load_left(const bf16* from) { return *reinterpret_cast<const ui
  * j-th pair of products for column 8 g + j. So a lane needs no other lane's part of B, and its part of A is 8 neighbours.
  *
  * Partial sums lie in rows of 68 floats and lanes with u >= 2 write their quads in another order, so that a quarter of a warp writes
- * to 32 different banks. Registers on sm_80: at most 104.
+ * to 32 different banks. Registers on sm_80: at most 124.
  */
 template <int rows, class A, class C>
 __global__ void __launch_bounds__(warps* warp_lanes, 2) matmul_skinny_kernel(SkinnyArguments args) {
