@@ -164,7 +164,7 @@ __global__ void __launch_bounds__(row_kernel_threads, row_blocks)
 void attention(CudaContext& context, const AttentionArgs& args) {
   require_one_type("attention", "qkv and out", {args.qkv.type, args.out.type});
   const PackedAttention a = packed_attention(args);
-  const bool tiles = fits_tiles(args.head_size, args.qkv, args.out);
+  const bool tiles = fits_tiles(args.head_size, {args.qkv, args.out});
   const dim3 grid(static_cast<unsigned>(args.heads), count_tiles(args, TiledRows::queries, tiles ? tile_rows : rows_per_block));
   if (tiles)
     with_tile_width(args.head_size, [&]<int Width>() {

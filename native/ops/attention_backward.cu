@@ -289,9 +289,7 @@ void attention_backward(CudaContext& context, const AttentionBackwardArgs& args)
   const DType type = args.qkv.type;
   require_one_type("attention_backward", "dout, qkv, out and dqkv", {args.dout.type, type, args.out.type, args.dqkv.type});
   const PackedAttention a = packed_attention(args);
-  int64_t batch_rows = 0;
-  for (int64_t i = 0; i < args.segment_count; ++i)
-    batch_rows = std::max(batch_rows, int64_t{args.segments.host[3 * i]} + args.segments.host[3 * i + 1]);
+  const int64_t batch_rows = rows_of_batch(args);
   const QueryStatistics statistics{context.scratch_array<float>(batch_rows * args.heads),
                                    context.scratch_array<float>(batch_rows * args.heads), batch_rows};
   with_type(type, [&](auto stored) {
@@ -306,7 +304,7 @@ void attention_backward(CudaContext& context, const AttentionBackwardArgs& args)
         },
         args.head_size, dout, out);
   });
-  if (!fits_tiles(args.head_size, args.dout, args.qkv, args.dqkv)) return attention_backward_by_rows(context, args, statistics);
+  if (!fits_tiles(args.head_size, {args.dout, args.qkv, args.dqkv})) return attention_backward_by_rows(context, args, statistics);
   const unsigned tiles = count_tiles(args, TiledRows::all, tile_rows);
   with_tile_width(args.head_size, [&]<int Width>() {
     const auto *dout = args.dout.as<bf16>(), *qkv = args.qkv.as<bf16>();

@@ -9,6 +9,7 @@
 
 #include "core/error.h"
 #include "cuda/mma.cuh"
+#include "ops/cuda_scratch.h"
 
 namespace sightline::cuda {
 
@@ -21,8 +22,6 @@ template <int Width>
 inline constexpr int tile_blocks = Width <= 64 ? 3 : 2;
 /** Rows of the results of a block's four warps. */
 inline constexpr int tile_rows = 64;
-/** Head sizes that tensor-core kernels take: up to this, and multiples of 8, which keep rows aligned to 16 bytes. */
-inline constexpr int64_t max_tile_head_size = 128;
 
 inline constexpr float log2_e = 1.44269504f;
 inline constexpr float ln_2 = 0.693147181f;
@@ -79,13 +78,6 @@ __device__ inline void store_rows(bf16* to, int64_t row_stride, int head_size, i
     if (row < rows && chunk * 8 < head_size)
       store_global_16(to + row * row_stride + chunk * 8, load_shared_16(tile.at(row, chunk)));
   }
-}
-
-/** Whether the tensor-core kernels take these operands: bf16, rows aligned to 16 bytes. */
-template <class... Operands>
-bool fits_tiles(int64_t head_size, const Operands&... operands) {
-  return head_size % 8 == 0 && head_size <= max_tile_head_size && ((operands.type == DType::bf16) && ...) &&
-         ((reinterpret_cast<uintptr_t>(operands.data) % 16 == 0) && ...);
 }
 
 /** Calls body.operator()<Width>() with the least width of a tile, of those that are compiled, that holds `head_size`. */

@@ -10,7 +10,7 @@ namespace {
 
 constexpr int warps = 8;
 constexpr int block_columns = 64;
-constexpr int step_depth = 32;
+constexpr int step_depth = skinny_depth;
 
 struct SkinnyArguments {
   const void* a;
@@ -128,22 +128,6 @@ __global__ void __launch_bounds__(warps* warp_lanes, 2) matmul_skinny_kernel(Ski
     for (int j = 0; j < 4; ++j) total[j] += addition[j];
   }
   store(static_cast<C*>(args.c) + m * args.c_row_stride + column, total);
-}
-
-namespace {
-
-/** Whether `width` neighbours can be accessed at every width-th element of every row. */
-bool rows_fit(ConstElements x, int64_t row_stride, int64_t width) {
-  return row_stride % width == 0 && reinterpret_cast<uintptr_t>(x.data) % static_cast<uintptr_t>(width * size_of(x.type)) == 0;
-}
-
-}  // namespace
-
-bool matmul_skinny_fits(const MatmulArgs& a) {
-  return a.precision == Precision::bf16 && a.m <= skinny_rows && a.k % step_depth == 0 && a.n % 8 == 0 && a.n < (int64_t{1} << 31) &&
-         a.k < (int64_t{1} << 31) && a.a_column_stride == 1 && rows_fit(a.a, a.a_row_stride, 8) && !a.packed_b &&
-         a.b.type == DType::bf16 && a.b_row_stride == 1 && rows_fit(a.b, a.b_column_stride, 8) && rows_fit(a.c, a.c_row_stride, 4) &&
-         rows_fit(a.bias, 0, 4) && (!a.addend || rows_fit(a.addend, a.addend_row_stride, 4));
 }
 
 void matmul_skinny(CudaContext& context, const MatmulArgs& a) {

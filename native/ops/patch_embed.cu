@@ -5,6 +5,8 @@
 #include "cuda/cuda_context.h"
 #include "cuda/cuda_ops.h"
 #include "cuda/elements.cuh"
+#include "ops/cuda_scratch.h"
+#include "ops/op_products.h"
 
 // Patches are written out as a matrix, in the type that the product multiplies, for a chunk of images at a time; the product is
 // cuBLASLt's. Registers on sm_80: at most 58.
@@ -97,8 +99,6 @@ namespace {
 
 /** The patches of a chunk of images, as the left operand of the forward product. */
 struct Patches {
-  static constexpr int64_t chunk_elements = 1 << 23;  // 16 or 32 MB
-
   CudaContext& context;
   const float* pixels;
   int64_t images, channels, size, patch_size;
@@ -107,13 +107,10 @@ struct Patches {
 
   int64_t per_image() const { return (size / patch_size) * (size / patch_size); }
   int64_t elements() const { return channels * patch_size * patch_size; }
-  /** A function of the image alone, so that sums by chunk are the same whatever the number of images. */
-  int64_t images_per_chunk() const { return std::max(int64_t{1}, chunk_elements / (per_image() * elements())); }
-
   /** Calls body(first row of patches, rows, the patches) for each chunk. */
   template <class Body>
   void for_chunks(const Body& body) {
-    const int64_t chunk = std::min(images, images_per_chunk());
+    const int64_t chunk = std::min(images, patch_images_at_once(per_image() * elements()));
     data = context.scratch(static_cast<size_t>(chunk * per_image() * elements() * size_of(type)));
     for (int64_t first = 0; first < images; first += chunk) {
       const int64_t rows = std::min(chunk, images - first) * per_image();
@@ -148,24 +145,7 @@ void patch_embed(CudaContext& context, const PatchEmbedArgs& a) {
       },
       a.columns, a.position, a.bias, a.y);
   patches.for_chunks([&](int64_t first, int64_t rows, ConstElements chunk) {
-    context.multiply({.a = chunk,
-                      .a_row_stride = patches.elements(),
-                      .a_column_stride = 1,
-                      .b = a.weight,
-                      .b_row_stride = 1,
-                      .b_column_stride = patches.elements(),
-                      .packed_b = nullptr,
-                      .c = a.y + first * a.columns,
-                      .c_row_stride = a.columns,
-                      .bias = nullptr,
-                      .addend = nullptr,
-                      .addend_row_stride = 0,
-                      .m = rows,
-                      .n = a.columns,
-                      .k = patches.elements(),
-                      .alpha = 1.0f,
-                      .accumulate = true,
-                      .precision = a.precision});
+    context.multiply(patches_product(a, first, rows, chunk));
   });
 }
 
@@ -173,24 +153,7 @@ void patch_embed_backward(CudaContext& context, const PatchEmbedBackwardArgs& a)
   if (a.images == 0) return;
   Patches patches{context, a.pixels, a.images, a.channels, a.size, a.patch_size, operand_type(a.precision)};
   patches.for_chunks([&](int64_t first, int64_t rows, ConstElements chunk) {
-    context.multiply({.a = a.dy + first * a.columns,
-                      .a_row_stride = 1,
-                      .a_column_stride = a.columns,
-                      .b = chunk,
-                      .b_row_stride = patches.elements(),
-                      .b_column_stride = 1,
-                      .packed_b = nullptr,
-                      .c = a.dweight,
-                      .c_row_stride = patches.elements(),
-                      .bias = nullptr,
-                      .addend = nullptr,
-                      .addend_row_stride = 0,
-                      .m = a.columns,
-                      .n = patches.elements(),
-                      .k = rows,
-                      .alpha = 1.0f,
-                      .accumulate = true,
-                      .precision = a.precision});
+    context.multiply(dweight_product(a, first, rows, chunk));
   });
   const int64_t per_image = patches.per_image();
   sum_rows(context, {.x = a.dy, .sums = a.dbias, .rows = a.images * per_image, .columns = a.columns});

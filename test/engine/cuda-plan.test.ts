@@ -47,16 +47,6 @@ describe.skipIf(withoutCuda !== "")(`memory on the emulated GPU${withoutCuda}`, 
     const planned = await play({ ...options, dryRun: true });
     const held = await play(options);
     expect(emulator.violation(0)).toBe("");
-    // Scratch of single ops, the only other use, is in `workspace`.
-    for (const purpose of [
-      "weights",
-      "adapter",
-      "gradients",
-      "optimizer",
-      "activations",
-      "kv_cache",
-    ] as const)
-      expect(held[purpose], purpose).toEqual(planned[purpose]);
-    expect(held.workspace.peakBytes).toBeGreaterThanOrEqual(planned.workspace.peakBytes);
+    expect(held).toEqual(planned);
   });
 });
