@@ -37,13 +37,15 @@ struct Interface {
   Findings (*probe)();
   /** @param gpu  index into the GPUs that were found @throws Error unsupported with what is missing; out_of_memory */
   std::unique_ptr<Device> (*create)(int gpu, Precision precision, size_t memory_limit_bytes);
+  /** Bytes of the GPU's memory that nobody has taken, asked with the driver's own in place. @throws as `create` */
+  int64_t (*free_memory)(int gpu);
 };
 
 /** Differs between sources whose classes do, as far as sizes tell, and whose ops do. */
 constexpr uint32_t interface_version() {
   uint32_t hash = 0x811c9dc5;  // FNV-1a
   const auto mix = [&hash](size_t value) { hash = (hash ^ static_cast<uint32_t>(value)) * 0x01000193; };
-  mix(1);  // to be raised when the meaning of an unchanged struct changes
+  mix(2);  // to be raised when the meaning of an unchanged struct changes
   for (const size_t size : {sizeof(Device), sizeof(Arena), sizeof(ExecutionContext), sizeof(OpTable), sizeof(Findings)}) mix(size);
 #define SIGHTLINE_MIX(name, Args)                  \
   for (const char letter : #name) mix(static_cast<unsigned char>(letter)); \

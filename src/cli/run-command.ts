@@ -5,6 +5,7 @@ import { stringify as stringifyYaml } from "yaml";
 import type { CheckpointedPolicy } from "../train/checkpoint-store.js";
 import { type AlgorithmName, configSettings, parseConfig, type RunConfig } from "../train/config.js";
 import { ConfigError } from "../train/config-error.js";
+import { requireMemory, runUse } from "../train/memory-check.js";
 import { presets } from "../train/presets.js";
 import { createProgress } from "../train/progress.js";
 import { resolveConfig } from "../train/resolve-config.js";
@@ -74,6 +75,7 @@ async function runCommand(
     context.stdout.write(`# run folder: ${path}\n${stringifyYaml(config)}`);
     return 0;
   }
+  await requireMemory(config, findTask(config.task), runUse(config));
   const policy = await context.loadPolicy(config);
   return play(config, policy, () => RunFolder.create(path, config, systemInfo()), context);
 }
@@ -85,6 +87,7 @@ async function continueRun(algorithm: AlgorithmName, path: string, context: CliC
   const { last } = folder;
   const model =
     last === undefined ? config.model : { ...config.model, checkpoint: last, weights: "trained" as const };
+  await requireMemory({ ...config, model }, findTask(config.task), runUse(config));
   const policy = await context.loadPolicy({ ...config, model });
   return play(config, policy, () => folder, context);
 }

@@ -1,6 +1,14 @@
 /** What a run will take on a GPU, counted before it starts: memory by purpose, and the least time that each phase can take. */
 import { Engine } from "../native/engine.js";
-import type { EngineOptions, MemoryPurpose, MemoryUse, ModelSpec, Profile, Prompt } from "../native/types.js";
+import type {
+  Component,
+  EngineOptions,
+  MemoryPurpose,
+  MemoryUse,
+  ModelSpec,
+  Profile,
+  Prompt,
+} from "../native/types.js";
 import type { Gpu } from "./gpus.js";
 
 /** One iteration of PPO on one GPU; all GPUs of a run do the same. */
@@ -69,8 +77,21 @@ export const reservedBytes = 1.5e9;
  */
 export async function makePlan(request: PlanRequest): Promise<Plan> {
   const { gpu, gpuCount, work } = request;
-  const rollout = await dryRun(request, async (engine) => playRollout(engine, request));
-  const update = await dryRun(request, async (engine) => playUpdate(engine, request));
+  const { promptTokens, responseTokens } = work;
+  const sizes = { model: request.model, promptTokens, responseTokens };
+  const rollout = await dryRun(request, work.environments, async (engine) => {
+    const { profile } = await engine.profile(() =>
+      playRollout(engine, { ...sizes, count: work.environments }),
+    );
+    return profile;
+  });
+  const update = await dryRun(request, work.environments, async (engine) => {
+    const train = () =>
+      playUpdate(engine, { ...sizes, count: work.microbatchSize, components, values: true });
+    // Features of a frozen vision encoder are there from the rollout; a first pass puts them there.
+    await train();
+    return (await engine.profile(train)).profile;
+  });
   const rounds = work.decisions / work.environments;
   const steps = (work.epochs * work.decisions) / work.minibatchSize;
   const forwards = (work.epochs * work.decisions) / work.microbatchSize;
@@ -89,84 +110,143 @@ export async function makePlan(request: PlanRequest): Promise<Plan> {
     fits: Math.max(peaks.rollout.total, peaks.update.total) + reservedBytes <= budgetBytes,
     trainedParameters: update.trainedParameters,
     phases: [
-      phaseOf("rollout: prompts", opsIn(rollout.profile, ["prefill"]), gpu, rounds),
-      phaseOf("rollout: responses", opsIn(rollout.profile, ["decode", "sample", "generate"]), gpu, rounds),
-      phaseOf("update: forward", opsIn(update.profile, ["forward"]), gpu, forwards),
-      phaseOf("update: backward", opsIn(update.profile, ["backward"]), gpu, forwards),
-      phaseOf("update: optimizer", opsIn(update.profile, ["step"]), gpu, steps),
+      phaseOf("rollout: prompts", opsIn(rollout.result, ["prefill"]), gpu, rounds),
+      phaseOf("rollout: responses", opsIn(rollout.result, ["decode", "sample", "generate"]), gpu, rounds),
+      phaseOf("update: forward", opsIn(update.result, ["forward"]), gpu, forwards),
+      phaseOf("update: backward", opsIn(update.result, ["backward"]), gpu, forwards),
+      phaseOf("update: optimizer", opsIn(update.result, ["step"]), gpu, steps),
       { ...reduced, floorSeconds: reduced.linkBytes / gpu.linkBytesPerSecond },
     ],
   };
 }
 
-interface DryRun {
+/** What a run asks of its device, at most. */
+export interface PlannedUse {
+  /** Tokens of a prompt, image tokens included, and of a response. */
+  readonly promptTokens: number;
+  readonly responseTokens: number;
+  /** Responses that are generated side by side. */
+  readonly responses: number;
+  /** Absent where nothing is trained. */
+  readonly update?: {
+    /** Sequences of a forward pass. */
+    readonly sequences: number;
+    readonly values: boolean;
+    readonly entropies: boolean;
+  };
+}
+
+/**
+ * Memory at the fullest moment of a run that generates, trains and generates again in one engine, as `makePlan` counts it.
+ *
+ * @throws SightlineError INVALID_ARGUMENT for sizes that do not fit together
+ */
+export async function planMemory(
+  { model, options }: Pick<PlanRequest, "model" | "options">,
+  { responses, update, promptTokens, responseTokens }: PlannedUse,
+): Promise<PlannedMemory> {
+  const sizes = { model, promptTokens, responseTokens };
+  const { memory } = await dryRun({ model, options }, responses, async (engine) => {
+    const generate = () => playRollout(engine, { ...sizes, count: responses });
+    await generate();
+    if (update === undefined) return;
+    const { sequences, values, entropies } = update;
+    const trained = values ? components : components.filter((component) => component !== "value_head");
+    const train = () =>
+      playUpdate(engine, { ...sizes, count: sequences, components: trained, values, entropies });
+    await train();
+    await generate();
+    await train();
+  });
+  return peaksOf(memory);
+}
+
+interface DryRun<Result> {
+  readonly result: Result;
   readonly memory: MemoryUse;
-  readonly profile: Profile;
   readonly trainedParameters: number;
 }
 
-async function dryRun(
-  { model, options, work }: PlanRequest,
-  play: (engine: Engine) => Promise<Profile>,
-): Promise<DryRun> {
+async function dryRun<Result>(
+  { model, options }: Pick<PlanRequest, "model" | "options">,
+  maxBatch: number,
+  play: (engine: Engine) => Promise<Result>,
+): Promise<DryRun<Result>> {
   // A dry run draws token 0 always: where that ends responses, another token has to.
   const endTokenId = model.endTokenId === 0 ? model.decoder.vocabularySize - 1 : model.endTokenId;
   const engine = await Engine.create({
     ...options,
     model: { ...model, endTokenId },
-    maxBatch: work.environments,
+    maxBatch,
     device: "cuda",
     dryRun: true,
   });
   try {
-    const profile = await play(engine);
+    const result = await play(engine);
     const trainedParameters = engine
       .parameters()
       .filter(({ trainable }) => trainable)
       .reduce((sum, { shape }) => sum + shape.reduce((product, size) => product * size, 1), 0);
-    return { memory: engine.memory(), profile, trainedParameters };
+    return { result, memory: engine.memory(), trainedParameters };
   } finally {
     engine.dispose();
   }
 }
 
-async function playRollout(engine: Engine, { model, work }: PlanRequest): Promise<Profile> {
-  const { profile } = await engine.profile(() =>
-    Promise.all(
-      distinctPrompts(model, work.promptTokens, work.environments).map((prompt, index) =>
-        engine.generate({
-          prompt,
-          sampling: { temperature: 1 },
-          randomKey: [0, index],
-          maxNewTokens: work.responseTokens,
-        }),
-      ),
-    ),
-  );
-  return profile;
+/** So many sequences of a prompt and a response. */
+interface Sizes {
+  readonly model: ModelSpec;
+  readonly count: number;
+  readonly promptTokens: number;
+  readonly responseTokens: number;
 }
 
-async function playUpdate(engine: Engine, { model, options, work }: PlanRequest): Promise<Profile> {
-  const response = new Int32Array(work.responseTokens);
-  const batch = distinctPrompts(model, work.promptTokens, work.microbatchSize).map((prompt) => ({
-    prompt,
-    response,
-  }));
-  const components = (["vision", "projector", "decoder", "value_head"] as const).filter(
-    (component) => options.trainable?.[component] !== "frozen",
+async function playRollout(
+  engine: Engine,
+  { model, count, promptTokens, responseTokens }: Sizes,
+): Promise<void> {
+  await Promise.all(
+    distinctPrompts(model, promptTokens, count).map((prompt, index) =>
+      engine.generate({
+        prompt,
+        sampling: { temperature: 1 },
+        randomKey: [0, index],
+        maxNewTokens: responseTokens,
+      }),
+    ),
   );
-  const train = async () => {
-    const scores = await engine.forward(batch);
-    await engine.backward(scores, {
-      logProbs: new Float32Array(scores.logProbs.length),
-      values: new Float32Array(batch.length),
-    });
-    await engine.step({ groups: [{ components, learningRate: 0 }] });
-  };
-  // Features of a frozen vision encoder are there from the rollout; a first pass puts them there.
-  await train();
-  const { profile } = await engine.profile(train);
-  return profile;
+}
+
+const components = ["vision", "projector", "decoder", "value_head"] as const;
+
+async function playUpdate(
+  engine: Engine,
+  {
+    model,
+    count,
+    promptTokens,
+    responseTokens,
+    components,
+    values,
+    entropies = false,
+  }: Sizes & { components: readonly Component[]; values: boolean; entropies?: boolean },
+): Promise<void> {
+  const response = new Int32Array(responseTokens);
+  const batch = distinctPrompts(model, promptTokens, count).map((prompt) => ({ prompt, response }));
+  const trainable = new Set(
+    engine
+      .parameters()
+      .filter(({ trainable }) => trainable)
+      .map(({ component }) => component),
+  );
+  const scores = await engine.forward(batch, { entropies });
+  await engine.backward(scores, {
+    logProbs: new Float32Array(scores.logProbs.length),
+    ...(values && { values: new Float32Array(batch.length) }),
+    ...(entropies && { entropies: new Float32Array(scores.logProbs.length) }),
+  });
+  const trained = components.filter((component) => trainable.has(component));
+  await engine.step({ groups: [{ components: trained, learningRate: 0 }] });
 }
 
 /** One image each, all different. */
