@@ -9,6 +9,7 @@
 
 #include "core/error.h"
 #include "cuda/mma.cuh"
+#include "ops/attention_segments.cuh"
 #include "ops/cuda_scratch.h"
 
 namespace sightline::cuda {
@@ -51,6 +52,20 @@ __device__ inline void copy_rows(Tile<Width> tile, const bf16* source, int64_t r
     const bool wanted = from >= 0 && chunk * 8 < head_size;
     copy_async_16(tile.at(row, chunk), source + (wanted ? from * row_stride + chunk * 8 : 0), wanted);
   }
+}
+
+/**
+ * Begins to copy the keys of `Rows` positions of a sequence, from `first` on, into a tile and their values into the rows behind
+ * them, and commits the copies; zeros from position `keys` on. All threads of the block call it.
+ */
+template <int Width, int Rows>
+__device__ inline void copy_keys(Tile<Width> tile, const bf16* qkv, const PackedAttention& a, const Segment& segment, int kv_head,
+                                 int first, int keys) {
+  const auto row_of = [&](int row) { return first + row < keys ? segment.key_row(first + row) : -1; };
+  const bf16* key = qkv + (a.heads + kv_head) * a.head_size;
+  copy_rows<Width, Rows>(tile, key, a.row_stride(), a.head_size, row_of);
+  copy_rows<Width, Rows>(tile.from_row(Rows), key + a.kv_heads * a.head_size, a.row_stride(), a.head_size, row_of);
+  commit_copies();
 }
 
 /**
