@@ -5,6 +5,7 @@
 #include "addon/failure.h"
 #include "addon/promise_worker.h"
 #include "engine/cuda_library.h"
+#include "engine/device_choice.h"
 #include "ops/measure_peaks.h"
 
 namespace sightline {
@@ -84,10 +85,20 @@ Napi::Value probe_cuda(const Napi::CallbackInfo& info) {
   });
 }
 
+/** freeGpuMemory(device: string): number, in bytes */
+Napi::Value free_gpu_memory(const Napi::CallbackInfo& info) {
+  return guard(info.Env(), [&]() -> Napi::Value {
+    const DeviceChoice choice = DeviceChoice::parse(info[0].As<Napi::String>());
+    require(choice.gpu.has_value(), "device: expected a GPU, received \"cpu\"");
+    return Napi::Number::New(info.Env(), static_cast<double>(cuda_library().interface.free_memory(*choice.gpu)));
+  });
+}
+
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(new EnvironmentData{Napi::Persistent(EngineObject::define(env))});
   exports.Set("createEngine", Napi::Function::New(env, create_engine));
   exports.Set("probeCuda", Napi::Function::New(env, probe_cuda));
+  exports.Set("freeGpuMemory", Napi::Function::New(env, free_gpu_memory));
   exports.Set("measurePeaks", Napi::Function::New(env, measure_peaks));
   return exports;
 }

@@ -64,6 +64,10 @@ std::shared_ptr<Storage> Arena::allocate(size_t bytes, Purpose purpose) {
       fail(ErrorCode::out_of_memory, "memoryLimitBytes: ", size, " more bytes for ", purpose_name(purpose), " on top of ",
            held_bytes_, " exceed the limit of ", limit_bytes_, "; raise the limit or use smaller batches");
     data = memory_.allocate(size);
+    if (!data) {
+      trim();
+      data = memory_.allocate(size);
+    }
     if (!data) fail(ErrorCode::out_of_memory, "there are no ", size, " bytes for ", purpose_name(purpose));
     held_bytes_ += size;
   }

@@ -5,11 +5,9 @@
 
 #include "cuda/cuda_context.h"
 #include "cuda/elements.cuh"
+#include "ops/cuda_scratch.h"
 
 namespace sightline::cuda {
-
-/** Rows that one thread adds up, in order. Partial sums of such blocks are then added in order of block. */
-inline constexpr int64_t rows_per_partial = 64;
 
 /**
  * partials[s][block][c] = sum over the block's rows of the s-th value of term.at<width>(row, c, values).
@@ -59,7 +57,7 @@ void add_column_sums(CudaContext& context, const Term& term, bool vectors, int64
                      float* const (&targets)[Term::count]) {
   if (rows == 0) return;
   constexpr int threads = 128;
-  const int64_t blocks = (rows + rows_per_partial - 1) / rows_per_partial;
+  const int64_t blocks = column_sum_blocks(rows);
   auto* partials = context.scratch_array<float>(Term::count * blocks * columns);
   const auto launch = [&](auto width) {
     const int64_t per_block = threads * width();

@@ -20,8 +20,19 @@ CudaContext::~CudaContext() {
 }
 
 void* CudaContext::scratch(size_t bytes) {
+  const auto& expected = expected_scratch_.blocks;
+  const size_t taken = scratch_.size();
+  if (taken >= expected.size() || expected[taken] != bytes)
+    fail(ErrorCode::internal, "scratch memory: expected ", taken < expected.size() ? concat("a block of ", expected[taken]) : "no block of any",
+         " bytes, by which runs are planned, received one of ", bytes);
   scratch_.push_back(arena_.allocate(bytes, Purpose::workspace));
   return scratch_.back()->data();
+}
+
+void CudaContext::expect_scratch_taken() const {
+  if (scratch_.size() != expected_scratch_.blocks.size())
+    fail(ErrorCode::internal, "scratch memory: expected ", expected_scratch_.blocks.size(), " blocks, by which runs are planned, received ",
+         scratch_.size());
 }
 
 void CudaContext::upload(void* to, const void* host, size_t bytes) {
@@ -30,6 +41,8 @@ void CudaContext::upload(void* to, const void* host, size_t bytes) {
 }
 
 Products& CudaContext::products() {
+  if (!expected_scratch_.multiplies)
+    fail(ErrorCode::internal, "scratch memory: expected an op without products, by which runs are planned");
   if (!products_) products_ = std::make_unique<Products>(arena_);
   return *products_;
 }

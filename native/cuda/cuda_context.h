@@ -13,6 +13,7 @@
 #include "core/arena.h"
 #include "core/execution_context.h"
 #include "cuda/cuda_error.h"
+#include "ops/cuda_scratch.h"
 #include "ops/matmul.h"
 
 namespace sightline::cuda {
@@ -53,9 +54,13 @@ class CudaContext : public ExecutionContext {
     launch_kernel(reinterpret_cast<const void*>(kernel), grid, block, dynamic_shared_bytes, pointers.data());
   }
 
+  /** Before an op: what it will take of scratch memory. */
+  void expect_scratch(OpScratch expected) { expected_scratch_ = std::move(expected); }
   /**
    * Device memory for the op that is running: at least `bytes`, aligned to 64 bytes, contents undefined. Every call gives
    * another block; all go back when the op returns, and since the next op's work comes later on the stream, it may have them.
+   *
+   * @throws Error internal unless `bytes` are those of the next block that the op was expected to take, by which runs are planned
    */
   void* scratch(size_t bytes);
   template <class T>
@@ -87,6 +92,8 @@ class CudaContext : public ExecutionContext {
   void set_recording(bool recording) { recording_ = recording; }
   /** Lets go of the op's scratch memory: between ops. */
   void release_scratch() { scratch_.clear(); }
+  /** After an op: @throws Error internal if it has not taken all that it was expected to */
+  void expect_scratch_taken() const;
 
  private:
   void launch_kernel(const void* kernel, dim3 grid, dim3 block, size_t dynamic_shared_bytes, void** arguments);
@@ -99,6 +106,7 @@ class CudaContext : public ExecutionContext {
   cudaStream_t stream_ = nullptr;
   bool recording_ = false;
   std::unique_ptr<Products> products_;
+  OpScratch expected_scratch_;
   std::vector<std::shared_ptr<Storage>> scratch_;
   /** Dynamic shared memory that kernels have been granted, where more than every kernel has. */
   std::unordered_map<const void*, size_t> granted_shared_bytes_;

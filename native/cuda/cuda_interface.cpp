@@ -60,7 +60,8 @@ Findings probe() {
   return findings;
 }
 
-std::unique_ptr<Device> create(int gpu, Precision precision, size_t memory_limit_bytes) {
+/** @throws Error unsupported unless the GPU is there and can be used */
+void require_gpu(int gpu) {
   const Findings findings = probe();
   const auto count = static_cast<int>(findings.gpus.size());
   if (count == 0) fail(ErrorCode::unsupported, "device: ", findings.problems.front());
@@ -70,6 +71,18 @@ std::unique_ptr<Device> create(int gpu, Precision precision, size_t memory_limit
   const auto index = static_cast<size_t>(gpu);
   if (findings.gpus[index].compute_capability < oldest_compute_capability)
     fail(ErrorCode::unsupported, "device: ", capability_problem(findings.gpus[index], index));
+}
+
+int64_t free_memory(int gpu) {
+  require_gpu(gpu);
+  check(cudaSetDevice(gpu), "choosing the GPU");
+  size_t free_bytes = 0, all_bytes = 0;
+  check(cudaMemGetInfo(&free_bytes, &all_bytes), "asking for the GPU's free memory");
+  return static_cast<int64_t>(free_bytes);
+}
+
+std::unique_ptr<Device> create(int gpu, Precision precision, size_t memory_limit_bytes) {
+  require_gpu(gpu);
   cublaslt::functions();
   return std::make_unique<CudaDevice>(gpu, precision, memory_limit_bytes);
 }
@@ -79,6 +92,6 @@ std::unique_ptr<Device> create(int gpu, Precision precision, size_t memory_limit
 
 extern "C" [[gnu::visibility("default")]] const sightline::cuda::Interface* sightline_cuda_interface(uint32_t version) {
   static constexpr sightline::cuda::Interface interface{&sightline::cuda::probe, &sightline::cuda::create,
-                                                         &sightline::cuda::create_bench};
+                                                         &sightline::cuda::create_bench, &sightline::cuda::free_memory};
   return version == sightline::cuda::interface_version() ? &interface : nullptr;
 }

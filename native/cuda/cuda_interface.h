@@ -40,6 +40,8 @@ struct Interface {
   std::unique_ptr<Device> (*create)(int gpu, Precision precision, size_t memory_limit_bytes);
   /** @param device  one that `create` made; must outlive what is returned @throws Error out_of_memory */
   std::unique_ptr<GpuBench> (*create_bench)(Device& device);
+  /** Bytes of the GPU's memory that nobody has taken, asked with the driver's own in place. @throws as `create` */
+  int64_t (*free_memory)(int gpu);
 };
 
 /** Differs between sources whose classes do, as far as sizes tell, and whose ops do. */

@@ -12,7 +12,9 @@ void on_cuda(ExecutionContext& execution, const Args& args) {
     CudaContext& context;
     ~Scratch() { context.release_scratch(); }
   } const scratch{context};
+  context.expect_scratch(scratch_of(args));
   op(context, args);
+  context.expect_scratch_taken();
   // A profile wants to know what the op takes, not what asking for it does.
   if (context.profiler() != nullptr) context.wait();
 }

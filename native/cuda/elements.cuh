@@ -60,14 +60,28 @@ __device__ inline void load(const bf16* from, float (&x)[width]) {
   }
 }
 
-/** Writes `width` neighbouring elements, rounded to the stored type; widths and addresses as for `load`. */
+/**
+ * Stores 16 or 8 bytes to global memory as one access. From a plain assignment the compiler may make several of 4 bytes, each of
+ * which touches every sector of the warp's run.
+ * @param to  a multiple of as many bytes
+ */
+__device__ inline void store_global_16(void* to, uint4 value) {
+  asm volatile("st.global.v4.b32 [%0], {%1, %2, %3, %4};" ::"l"(__cvta_generic_to_global(to)), "r"(value.x), "r"(value.y),
+               "r"(value.z), "r"(value.w)
+               : "memory");
+}
+__device__ inline void store_global_8(void* to, uint2 value) {
+  asm volatile("st.global.v2.b32 [%0], {%1, %2};" ::"l"(__cvta_generic_to_global(to)), "r"(value.x), "r"(value.y) : "memory");
+}
+
+/** Writes `width` neighbouring elements to global memory, rounded to the stored type; widths and addresses as for `load`. */
 template <int width>
 __device__ inline void store(float* to, const float (&x)[width]) {
   if constexpr (width == 1) {
     *to = x[0];
   } else {
     static_assert(width == 4);
-    *reinterpret_cast<float4*>(to) = make_float4(x[0], x[1], x[2], x[3]);
+    store_global_16(to, make_uint4(__float_as_uint(x[0]), __float_as_uint(x[1]), __float_as_uint(x[2]), __float_as_uint(x[3])));
   }
 }
 template <int width>
@@ -75,11 +89,10 @@ __device__ inline void store(bf16* to, const float (&x)[width]) {
   if constexpr (width == 1) {
     to->bits = static_cast<uint16_t>(pack_bf16(x[0], 0.0f));
   } else if constexpr (width == 4) {
-    *reinterpret_cast<uint2*>(to) = make_uint2(pack_bf16(x[0], x[1]), pack_bf16(x[2], x[3]));
+    store_global_8(to, make_uint2(pack_bf16(x[0], x[1]), pack_bf16(x[2], x[3])));
   } else {
     static_assert(width == 8);
-    *reinterpret_cast<uint4*>(to) =
-        make_uint4(pack_bf16(x[0], x[1]), pack_bf16(x[2], x[3]), pack_bf16(x[4], x[5]), pack_bf16(x[6], x[7]));
+    store_global_16(to, make_uint4(pack_bf16(x[0], x[1]), pack_bf16(x[2], x[3]), pack_bf16(x[4], x[5]), pack_bf16(x[6], x[7])));
   }
 }
 

@@ -70,13 +70,6 @@ __device__ inline uint4 load_shared_16(uint32_t address) {
                : "memory");
   return value;
 }
-/** Stores 16 bytes to global memory as one access, which the compiler may otherwise take apart. Aligned to 16 bytes. */
-__device__ inline void store_global_16(void* to, uint4 value) {
-  asm volatile("st.global.v4.b32 [%0], {%1, %2, %3, %4};" ::"l"(__cvta_generic_to_global(to)), "r"(value.x), "r"(value.y),
-               "r"(value.z), "r"(value.w)
-               : "memory");
-}
-
 // ---- products
 
 /**

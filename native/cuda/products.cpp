@@ -1,8 +1,5 @@
 #include "cuda/products.h"
 
-#include <algorithm>
-#include <bit>
-
 #include "core/error.h"
 #include "cuda/cublaslt_library.h"
 
@@ -54,11 +51,6 @@ struct Products::Plan {
   Owned<MatrixLayout> a, b, d;
   MatmulAlgorithm algorithm{};
 };
-
-uint32_t alignment_of(const void* pointer) {
-  const auto address = reinterpret_cast<uintptr_t>(pointer);
-  return address == 0 ? 256 : std::min(256u, 1u << std::min(8, std::countr_zero(address)));
-}
 
 Products::Products(Arena& arena) : functions_(functions()) {
   workspace_ = arena.allocate(workspace_bytes, Purpose::workspace);

@@ -10,6 +10,7 @@
 #include "core/arena.h"
 #include "core/elements.h"
 #include "cuda/cublaslt_api.h"
+#include "ops/cuda_scratch.h"
 
 namespace sightline::cuda {
 
@@ -45,9 +46,6 @@ struct ProductArrays {
   const float* bias;
 };
 
-/** What a pointer is a multiple of, in bytes, as far as it matters to cuBLASLt. */
-uint32_t alignment_of(const void* pointer);
-
 /**
  * Products by cuBLASLt. Each shape's algorithm is chosen once, from the shape and a workspace of fixed size alone, so that a
  * shape gives the same bits whenever it comes; other shapes may sum in another order. Sums are fp32, without TF32.
@@ -66,8 +64,7 @@ class Products {
  private:
   struct Plan;
 
-  /** What NVIDIA recommends for its newest architecture; older ones need less. */
-  static constexpr size_t workspace_bytes = size_t{32} << 20;
+  static constexpr size_t workspace_bytes = product_workspace_bytes;
   /** Packed batches differ in length, so shapes keep coming. */
   static constexpr size_t most_plans = 4096;
 

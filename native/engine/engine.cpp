@@ -22,6 +22,12 @@ void validate(const EngineOptions& options) {
     require(lora->rank >= 1, "lora.rank: expected an integer >= 1, received ", lora->rank);
     require(std::isfinite(lora->alpha) && lora->alpha > 0.0f, "lora.alpha: expected a number > 0, received ", lora->alpha);
   }
+  // The CPU takes bf16 in pairs; attention would refuse an odd one in the middle of a run.
+  const VisionSpec& vision = options.model.vision;
+  const int64_t vision_head_size = vision.heads > 0 ? vision.width / vision.heads : 0;
+  require(options.precision != Precision::bf16 || options.device.gpu || vision_head_size % 2 == 0,
+          "precision: expected \"fp32\", since on the CPU bf16 takes heads of an even size and model.vision has width / heads = ",
+          vision_head_size, ", received \"bf16\"");
   const size_t known = options.token_bytes.size();
   require(known == 0 || static_cast<int64_t>(known) == options.model.decoder.vocabulary_size,
           "tokenBytes: expected one entry per token, ", options.model.decoder.vocabulary_size, " in all, received ", known);

@@ -16,7 +16,7 @@ namespace sightline::cuda {
 namespace {
 
 constexpr int threads = 256;
-constexpr int64_t block_elements = 64 * threads;
+static_assert(optimizer_block_elements == 64 * threads);
 
 /** How blocks are dealt out to tensors. */
 struct TensorBlocks {
@@ -39,8 +39,8 @@ struct TensorBlocks {
       else
         high = middle;
     }
-    const int64_t first = (block - firsts[low]) * block_elements;
-    return {low, first, min(counts[low], first + block_elements)};
+    const int64_t first = (block - firsts[low]) * optimizer_block_elements;
+    return {low, first, min(counts[low], first + optimizer_block_elements)};
   }
 };
 
@@ -50,7 +50,7 @@ std::pair<TensorBlocks, int64_t> tensor_blocks(CudaContext& context, const Mirro
   int64_t blocks = 0;
   for (int64_t tensor = 0; tensor < tensors; ++tensor) {
     firsts.push_back(blocks);
-    blocks += (counts.host[tensor] + block_elements - 1) / block_elements;
+    blocks += optimizer_blocks(counts.host[tensor]);
   }
   return {{counts.device, context.upload(firsts), tensors}, blocks};
 }

@@ -45,16 +45,7 @@ __global__ void __launch_bounds__(tile_threads, tile_blocks<Width>)
 
   copy_rows<Width, tile_rows>(queries, qkv + head * a.head_size, row_stride, a.head_size,
                               [&](int row) { return row < rows ? segment.first + begin + row : -1; });
-  const bf16* key = qkv + (a.heads + kv_head) * a.head_size;
-  const auto copy_tile = [&](int tile) {
-    const auto row_of = [&](int row) {
-      const int position = tile * key_rows + row;
-      return position < keys ? segment.key_row(position) : -1;
-    };
-    copy_rows<Width, key_rows>(keys_of(tile), key, row_stride, a.head_size, row_of);
-    copy_rows<Width, key_rows>(keys_of(tile).from_row(key_rows), key + a.kv_heads * a.head_size, row_stride, a.head_size, row_of);
-    commit_copies();
-  };
+  const auto copy_tile = [&](int tile) { copy_keys<Width, key_rows>(keys_of(tile), qkv, a, segment, kv_head, tile * key_rows, keys); };
   copy_tile(0);
 
   const int warp_row = static_cast<int>(threadIdx.x) / 32 * 16, lane = threadIdx.x % 32;
@@ -164,7 +155,7 @@ __global__ void __launch_bounds__(row_kernel_threads, row_blocks)
 void attention(CudaContext& context, const AttentionArgs& args) {
   require_one_type("attention", "qkv and out", {args.qkv.type, args.out.type});
   const PackedAttention a = packed_attention(args);
-  const bool tiles = fits_tiles(args.head_size, args.qkv, args.out);
+  const bool tiles = fits_tiles(args.head_size, {args.qkv, args.out});
   const dim3 grid(static_cast<unsigned>(args.heads), count_tiles(args, TiledRows::queries, tiles ? tile_rows : rows_per_block));
   if (tiles)
     with_tile_width(args.head_size, [&]<int Width>() {

@@ -95,16 +95,7 @@ __global__ void __launch_bounds__(tile_threads, tile_blocks<Width>)
   const auto query_row = [&](int row) { return row < rows && row >= first_query ? segment.first + begin + row : -1; };
   copy_rows<Width, tile_rows>(queries, qkv + head * a.head_size, row_stride, a.head_size, query_row);
   copy_rows<Width, tile_rows>(douts, dout + head * a.head_size, out_stride, a.head_size, query_row);
-  const bf16* key = qkv + (a.heads + kv_head) * a.head_size;
-  const auto copy_tile = [&](int tile) {
-    const auto row_of = [&](int row) {
-      const int position = tile * key_rows + row;
-      return position < keys ? segment.key_row(position) : -1;
-    };
-    copy_rows<Width, key_rows>(keys_of(tile), key, row_stride, a.head_size, row_of);
-    copy_rows<Width, key_rows>(keys_of(tile).from_row(key_rows), key + a.kv_heads * a.head_size, row_stride, a.head_size, row_of);
-    commit_copies();
-  };
+  const auto copy_tile = [&](int tile) { copy_keys<Width, key_rows>(keys_of(tile), qkv, a, segment, kv_head, tile * key_rows, keys); };
   copy_tile(0);
 
   const int warp_row = static_cast<int>(threadIdx.x) / 32 * 16, lane = threadIdx.x % 32;
@@ -289,9 +280,7 @@ void attention_backward(CudaContext& context, const AttentionBackwardArgs& args)
   const DType type = args.qkv.type;
   require_one_type("attention_backward", "dout, qkv, out and dqkv", {args.dout.type, type, args.out.type, args.dqkv.type});
   const PackedAttention a = packed_attention(args);
-  int64_t batch_rows = 0;
-  for (int64_t i = 0; i < args.segment_count; ++i)
-    batch_rows = std::max(batch_rows, int64_t{args.segments.host[3 * i]} + args.segments.host[3 * i + 1]);
+  const int64_t batch_rows = rows_of_batch(args);
   const QueryStatistics statistics{context.scratch_array<float>(batch_rows * args.heads),
                                    context.scratch_array<float>(batch_rows * args.heads), batch_rows};
   with_type(type, [&](auto stored) {
@@ -306,7 +295,7 @@ void attention_backward(CudaContext& context, const AttentionBackwardArgs& args)
         },
         args.head_size, dout, out);
   });
-  if (!fits_tiles(args.head_size, args.dout, args.qkv, args.dqkv)) return attention_backward_by_rows(context, args, statistics);
+  if (!fits_tiles(args.head_size, {args.dout, args.qkv, args.dqkv})) return attention_backward_by_rows(context, args, statistics);
   const unsigned tiles = count_tiles(args, TiledRows::all, tile_rows);
   with_tile_width(args.head_size, [&]<int Width>() {
     const auto *dout = args.dout.as<bf16>(), *qkv = args.qkv.as<bf16>();

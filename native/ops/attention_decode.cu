@@ -42,16 +42,14 @@ struct DecodeParts {
   int count;
 };
 
-/** Keys of a part: a function of nothing but their positions, so that a row's sums do not depend on what else is decoded. */
-constexpr int part_keys = 2 * attention_block;
 /** Keys of a part that one of the block's warps takes. */
-constexpr int warp_keys = part_keys / 4;
+constexpr int warp_keys = decode_part_keys / 4;
 /** Query heads of a key head that one tile takes. */
 constexpr int head_rows = 16;
 
 /** Shared memory: the queries; keys and values of a part, whose place the four warps' sums take in the end. */
 template <int Width>
-constexpr size_t part_bytes = Tile<Width>::bytes(head_rows + 2 * part_keys);
+constexpr size_t part_bytes = Tile<Width>::bytes(head_rows + 2 * decode_part_keys);
 
 /**
  * One row's query heads of one key head, up to 16 as the rows of a tile, over one part of its keys. Reading the keys and values
@@ -69,15 +67,15 @@ __global__ void __launch_bounds__(tile_threads, tile_blocks<Width>) attention_de
   __shared__ float2 warp_totals[4][head_rows];
   const Tile<Width> queries{shared_address(shared)};
   const int row = static_cast<int>(blockIdx.z), part = static_cast<int>(blockIdx.y), length = a.lengths[row];
-  if (part * part_keys >= length) return;
+  if (part * decode_part_keys >= length) return;
   const int head_tiles = (a.group() + head_rows - 1) / head_rows;
   const int kv_head = static_cast<int>(blockIdx.x) / head_tiles, first_of_group = static_cast<int>(blockIdx.x) % head_tiles * head_rows;
   const int first_head = kv_head * a.group() + first_of_group, heads = min(head_rows, a.group() - first_of_group);
   const int warp = static_cast<int>(threadIdx.x) / 32, lane = threadIdx.x % 32;
 
   // Position of the warp's first key, and how many of its keys there are.
-  const int first = part * part_keys + warp * warp_keys, keys = min(warp_keys, length - first);
-  const Tile<Width> key_tile = queries.from_row(head_rows + warp * warp_keys), value_tile = key_tile.from_row(part_keys);
+  const int first = part * decode_part_keys + warp * warp_keys, keys = min(warp_keys, length - first);
+  const Tile<Width> key_tile = queries.from_row(head_rows + warp * warp_keys), value_tile = key_tile.from_row(decode_part_keys);
   copy_rows<Width, head_rows>(queries, a.query(row, first_head), a.head_size, a.head_size, [&](int r) { return r < heads ? r : -1; });
   if (keys > 0) {
     const bf16* from = a.keys(row, first / attention_block, kv_head);
@@ -190,7 +188,7 @@ __global__ void __launch_bounds__(row_kernel_threads, row_blocks)
   if (head >= heads || c >= head_size) return;
   bf16* to = out + (static_cast<int64_t>(row) * heads + head) * head_size + c;
   if (lengths[row] == 0) return store(to, {0.0f, 0.0f, 0.0f, 0.0f});
-  const int count = (lengths[row] + part_keys - 1) / part_keys;
+  const int count = (lengths[row] + decode_part_keys - 1) / decode_part_keys;
   const int64_t place = (static_cast<int64_t>(row) * heads + head) * parts.count;
   float maximum = -INFINITY;
   for (int part = 0; part < count; ++part) maximum = fmaxf(maximum, parts.totals[place + part].x);
@@ -268,13 +266,13 @@ void attention_decode(CudaContext& context, const AttentionDecodeArgs& args) {
   require_one_type("attention_decode", "qkv and out", {args.qkv.type, args.out.type});
   const auto rows = static_cast<unsigned>(args.rows), heads = static_cast<unsigned>(args.heads);
   const dim3 row_grid((heads + rows_per_block - 1) / rows_per_block, rows);
-  if (!fits_tiles(args.head_size, args.qkv, args.out) || args.layer_offset % 8 != 0)
+  if (!decodes_by_parts(args))
     return with_row_kernel(args.qkv.type, args.head_size, [&](auto stored, auto columns) {
       using T = typename decltype(stored)::type;
       context.launch(attention_decode_row_kernel<T, columns.value>, row_grid, dim3(row_kernel_threads), 0, paged_attention<T>(args),
                      args.out.as<T>());
     });
-  const int64_t keys = args.max_pages * attention_block, count = (keys + part_keys - 1) / part_keys;
+  const int64_t count = decode_parts(args.max_pages);
   const int64_t group = args.heads / args.kv_heads, head_tiles = (group + head_rows - 1) / head_rows;
   const DecodeParts parts{context.scratch_array<float2>(args.rows * args.heads * count),
                           context.scratch_array<float>(args.rows * args.heads * count * args.head_size), static_cast<int>(count)};

@@ -9,6 +9,8 @@
 
 #include "core/error.h"
 #include "cuda/mma.cuh"
+#include "ops/attention_segments.cuh"
+#include "ops/cuda_scratch.h"
 
 namespace sightline::cuda {
 
@@ -21,8 +23,6 @@ template <int Width>
 inline constexpr int tile_blocks = Width <= 64 ? 3 : 2;
 /** Rows of the results of a block's four warps. */
 inline constexpr int tile_rows = 64;
-/** Head sizes that tensor-core kernels take: up to this, and multiples of 8, which keep rows aligned to 16 bytes. */
-inline constexpr int64_t max_tile_head_size = 128;
 
 inline constexpr float log2_e = 1.44269504f;
 inline constexpr float ln_2 = 0.693147181f;
@@ -55,6 +55,20 @@ __device__ inline void copy_rows(Tile<Width> tile, const bf16* source, int64_t r
 }
 
 /**
+ * Begins to copy the keys of `Rows` positions of a sequence, from `first` on, into a tile and their values into the rows behind
+ * them, and commits the copies; zeros from position `keys` on. All threads of the block call it.
+ */
+template <int Width, int Rows>
+__device__ inline void copy_keys(Tile<Width> tile, const bf16* qkv, const PackedAttention& a, const Segment& segment, int kv_head,
+                                 int first, int keys) {
+  const auto row_of = [&](int row) { return first + row < keys ? segment.key_row(first + row) : -1; };
+  const bf16* key = qkv + (a.heads + kv_head) * a.head_size;
+  copy_rows<Width, Rows>(tile, key, a.row_stride(), a.head_size, row_of);
+  copy_rows<Width, Rows>(tile.from_row(Rows), key + a.kv_heads * a.head_size, a.row_stride(), a.head_size, row_of);
+  commit_copies();
+}
+
+/**
  * Stores the 16 x Width sums of a warp, times `factor` and rounded, by way of 16 rows of a tile that no other warp uses, so
  * that a row goes out in pieces of 16 bytes side by side.
  *
@@ -79,13 +93,6 @@ __device__ inline void store_rows(bf16* to, int64_t row_stride, int head_size, i
     if (row < rows && chunk * 8 < head_size)
       store_global_16(to + row * row_stride + chunk * 8, load_shared_16(tile.at(row, chunk)));
   }
-}
-
-/** Whether the tensor-core kernels take these operands: bf16, rows aligned to 16 bytes. */
-template <class... Operands>
-bool fits_tiles(int64_t head_size, const Operands&... operands) {
-  return head_size % 8 == 0 && head_size <= max_tile_head_size && ((operands.type == DType::bf16) && ...) &&
-         ((reinterpret_cast<uintptr_t>(operands.data) % 16 == 0) && ...);
 }
 
 /** Calls body.operator()<Width>() with the least width of a tile, of those that are compiled, that holds `head_size`. */

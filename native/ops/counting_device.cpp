@@ -22,9 +22,18 @@ MemorySource& counted_memory() {
   return memory;
 }
 
+/** Takes an op's scratch memory and gives it back: what is left of the op where nothing computes. */
+template <class Args>
+void take_scratch(ExecutionContext& context, const Args& args) {
+  static_cast<CountingContext&>(context).take(cuda::scratch_of(args));
+}
+
 template <class Args>
 void do_nothing(ExecutionContext&, const Args&) {}
 
+#define SIGHTLINE_SCRATCH(name, Args) &take_scratch<Args>,
+constexpr OpTable gpu_ops{SIGHTLINE_OPS(SIGHTLINE_SCRATCH)};
+#undef SIGHTLINE_SCRATCH
 #define SIGHTLINE_NOTHING(name, Args) &do_nothing<Args>,
 constexpr OpTable no_ops{SIGHTLINE_OPS(SIGHTLINE_NOTHING)};
 #undef SIGHTLINE_NOTHING
@@ -32,7 +41,14 @@ constexpr OpTable no_ops{SIGHTLINE_OPS(SIGHTLINE_NOTHING)};
 }  // namespace
 
 CountingDevice::CountingDevice(std::optional<Isa> isa, Precision precision, size_t memory_limit_bytes)
-    : Device(precision, memory_limit_bytes, counted_memory(), no_ops), isa_(isa) {}
+    : Device(precision, memory_limit_bytes, counted_memory(), isa ? no_ops : gpu_ops), isa_(isa), context_(arena()) {}
+
+void CountingContext::take(const cuda::OpScratch& scratch) {
+  if (scratch.multiplies && !product_workspace_)
+    product_workspace_ = arena_.allocate(cuda::product_workspace_bytes, Purpose::workspace);
+  std::vector<std::shared_ptr<Storage>> blocks;
+  for (const size_t bytes : scratch.blocks) blocks.push_back(arena_.allocate(bytes, Purpose::workspace));
+}
 
 void CountingDevice::download(void* host, const void*, size_t bytes) {
   if (bytes > 0) std::memset(host, 0, bytes);

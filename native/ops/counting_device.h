@@ -3,18 +3,31 @@
 #include <optional>
 
 #include "core/isa.h"
+#include "ops/cuda_scratch.h"
 #include "ops/device.h"
 
 namespace sightline {
 
+/** What a counted op runs with: the arena that its scratch memory is counted in. */
+class CountingContext : public ExecutionContext {
+ public:
+  explicit CountingContext(Arena& arena) : arena_(arena) {}
+  /** Takes what a GPU's op takes, and gives back what it gives back. */
+  void take(const cuda::OpScratch& scratch);
+
+ private:
+  Arena& arena_;
+  std::shared_ptr<Storage> product_workspace_;
+};
+
 /**
  * A device that counts instead of computing. Its arena accounts for every byte that a model and its passes would take,
- * without taking any, so a model of any size fits; its ops do nothing, and a profile of them holds what they would have had
+ * without taking any, so a model of any size fits; its ops take their scratch memory and do nothing else, and a profile of them holds what they would have had
  * to do (ops/op_work.h). What is read from it is zero.
  */
 class CountingDevice : public Device {
  public:
-  /** @param isa  the CPU path to stand in for; none: a GPU. Scratch memory of single ops is not counted. */
+  /** @param isa  the CPU path to stand in for; none: a GPU. The CPU ops' scratch memory is not counted. */
   CountingDevice(std::optional<Isa> isa, Precision precision, size_t memory_limit_bytes);
 
   std::string name() const override { return "counting"; }
@@ -30,10 +43,8 @@ class CountingDevice : public Device {
   std::unique_ptr<StepRecorder> make_step_recorder() override;
 
  private:
-  class Context : public ExecutionContext {};
-
   std::optional<Isa> isa_;
-  Context context_;
+  CountingContext context_;
 };
 
 }  // namespace sightline

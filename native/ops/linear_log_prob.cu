@@ -4,6 +4,8 @@
 
 #include "cuda/cuda_context.h"
 #include "cuda/elements.cuh"
+#include "ops/cuda_scratch.h"
+#include "ops/op_products.h"
 #include "ops/softmax_row.cuh"
 
 // The product is cuBLASLt's, into fp32 logits of a chunk of rows; the kernels work on those with one block of up to 1024 threads
@@ -52,32 +54,6 @@ __global__ void __launch_bounds__(1024) linear_log_prob_backward_rows_kernel(con
 
 namespace {
 
-/** Rows whose logits exist at a time: 16 MB of them, which stay in L2, yet enough rows to be worth a pass over the weight. */
-int64_t rows_per_chunk(int64_t rows, int64_t vocabulary) { return std::min(rows, std::max(int64_t{128}, (int64_t{1} << 22) / vocabulary)); }
-
-/** logits (rows, V) = x weight^T */
-void compute_logits(CudaContext& context, ConstElements x, ConstElements weight, const void* packed_weight, int64_t rows, int64_t columns, int64_t vocabulary,
-                    Precision precision, float* logits) {
-  context.multiply({.a = x,
-                    .a_row_stride = columns,
-                    .a_column_stride = 1,
-                    .b = weight,
-                    .b_row_stride = 1,
-                    .b_column_stride = columns,
-                    .packed_b = packed_weight,
-                    .c = logits,
-                    .c_row_stride = vocabulary,
-                    .bias = nullptr,
-                    .addend = nullptr,
-                    .addend_row_stride = 0,
-                    .m = rows,
-                    .n = vocabulary,
-                    .k = columns,
-                    .alpha = 1.0f,
-                    .accumulate = false,
-                    .precision = precision});
-}
-
 /** Calls body(width, with_entropy) with compile-time constants; rows of logits begin at multiples of 16 bytes or are read one by one. */
 template <class Body>
 void with_row_kernel(int64_t vocabulary, bool with_entropy, const Body& body) {
@@ -91,58 +67,15 @@ void with_row_kernel(int64_t vocabulary, bool with_entropy, const Body& body) {
       vocabulary, static_cast<const float*>(nullptr));
 }
 
-/** What a chunk's rows contribute to dx and dweight. */
-template <class T>
-void multiply_gradients(CudaContext& context, const LinearLogProbBackwardArgs& a, const T* dlogits, int64_t first, int64_t rows) {
-  const ConstElements gradient(dlogits, std::is_same_v<T, bf16> ? DType::bf16 : DType::f32);
-  context.multiply({.a = gradient,
-                    .a_row_stride = a.vocabulary,
-                    .a_column_stride = 1,
-                    .b = a.weight,
-                    .b_row_stride = a.columns,
-                    .b_column_stride = 1,
-                    .packed_b = a.packed_transposed,
-                    .c = a.dx.at(first * a.columns),
-                    .c_row_stride = a.columns,
-                    .bias = nullptr,
-                    .addend = nullptr,
-                    .addend_row_stride = 0,
-                    .m = rows,
-                    .n = a.columns,
-                    .k = a.vocabulary,
-                    .alpha = 1.0f,
-                    .accumulate = false,
-                    .precision = a.precision});
-  if (!a.dweight) return;
-  context.multiply({.a = gradient,
-                    .a_row_stride = 1,
-                    .a_column_stride = a.vocabulary,
-                    .b = a.x.at(first * a.columns),
-                    .b_row_stride = a.columns,
-                    .b_column_stride = 1,
-                    .packed_b = nullptr,
-                    .c = a.dweight,
-                    .c_row_stride = a.columns,
-                    .bias = nullptr,
-                    .addend = nullptr,
-                    .addend_row_stride = 0,
-                    .m = a.vocabulary,
-                    .n = a.columns,
-                    .k = rows,
-                    .alpha = 1.0f,
-                    .accumulate = true,
-                    .precision = a.precision});
-}
-
 }  // namespace
 
 void linear_log_prob(CudaContext& context, const LinearLogProbArgs& a) {
   if (a.rows == 0) return;
-  const int64_t vocabulary = a.vocabulary, chunk = rows_per_chunk(a.rows, vocabulary);
+  const int64_t vocabulary = a.vocabulary, chunk = log_prob_rows_at_once(a.rows, vocabulary);
   auto* logits = context.scratch_array<float>(chunk * vocabulary);
   for (int64_t first = 0; first < a.rows; first += chunk) {
     const int64_t rows = std::min(chunk, a.rows - first);
-    compute_logits(context, a.x.at(first * a.columns), a.weight, a.packed_weight, rows, a.columns, vocabulary, a.precision, logits);
+    context.multiply(logits_product(a, first, rows, logits));
     with_row_kernel(vocabulary, a.entropies != nullptr, [&](auto width, auto with_entropy) {
       context.launch(linear_log_prob_rows_kernel<width(), with_entropy()>, dim3(static_cast<unsigned>(rows)),
                      dim3(softmax_threads(vocabulary)), 0, logits, a.targets.device + first, a.log_probs + first,
@@ -153,9 +86,10 @@ void linear_log_prob(CudaContext& context, const LinearLogProbArgs& a) {
 
 void linear_log_prob_backward(CudaContext& context, const LinearLogProbBackwardArgs& a) {
   if (a.rows == 0) return;
-  const int64_t vocabulary = a.vocabulary, chunk = rows_per_chunk(a.rows, vocabulary);
+  const int64_t vocabulary = a.vocabulary, chunk = log_prob_rows_at_once(a.rows, vocabulary);
   auto* logits = context.scratch_array<float>(chunk * vocabulary);
-  with_type(a.precision == Precision::bf16 ? DType::bf16 : DType::f32, [&]<class T>(Type<T>) {
+  const DType type = a.precision == Precision::bf16 ? DType::bf16 : DType::f32;
+  with_type(type, [&]<class T>(Type<T>) {
     T* dlogits;
     if constexpr (std::is_same_v<T, bf16>)
       dlogits = context.scratch_array<bf16>(chunk * vocabulary);
@@ -163,13 +97,14 @@ void linear_log_prob_backward(CudaContext& context, const LinearLogProbBackwardA
       dlogits = logits;
     for (int64_t first = 0; first < a.rows; first += chunk) {
       const int64_t rows = std::min(chunk, a.rows - first);
-      compute_logits(context, a.x.at(first * a.columns), a.weight, a.packed_weight, rows, a.columns, vocabulary, a.precision, logits);
+      context.multiply(logits_product(a, first, rows, logits));
       with_row_kernel(vocabulary, a.dentropies != nullptr, [&](auto width, auto with_entropy) {
         context.launch(linear_log_prob_backward_rows_kernel<width(), with_entropy(), T>, dim3(static_cast<unsigned>(rows)),
                        dim3(softmax_threads(vocabulary)), 0, logits, a.targets.device + first, a.dlog_probs + first,
                        with_entropy() ? a.dentropies + first : nullptr, dlogits, vocabulary, a.inverse_temperature);
       });
-      multiply_gradients(context, a, dlogits, first, rows);
+      context.multiply(dx_product(a, first, rows, {dlogits, type}));
+      if (a.dweight) context.multiply(dweight_product(a, first, rows, {dlogits, type}));
     }
   });
 }

@@ -5,6 +5,8 @@
 #include "cuda/cuda_context.h"
 #include "cuda/elements.cuh"
 #include "cuda/products.h"
+#include "ops/cuda_scratch.h"
+#include "ops/matmul_route.h"
 #include "ops/matmul_skinny.h"
 
 // What a product needs around cuBLASLt, which multiplies operands of one type and adds only what has its result's type.
@@ -80,27 +82,23 @@ struct Operand {
   int64_t stride;
 };
 
-/** Packed densely where it must be converted, with lines that begin at multiples of 16 bytes. */
-Operand to_operand(CudaContext& context, ConstElements x, int64_t rows, int64_t columns, int64_t row_stride, int64_t column_stride,
-                   DType wanted) {
-  const bool by_rows = column_stride == 1;
-  const int64_t lines = by_rows ? rows : columns, length = by_rows ? columns : rows;
-  // One line has no stride; what stands there may be less than its length, which cuBLASLt refuses.
-  const int64_t stride = std::max(by_rows ? row_stride : column_stride, lines == 1 ? length : 1);
-  if (x.type == wanted) return {x.data, by_rows, stride};
-  const int64_t dense = (length + 7) / 8 * 8;
-  Elements to(context.scratch(static_cast<size_t>(lines * dense * size_of(wanted))), wanted);
-  with_type(x.type, [&]<class From>(Type<From>) {
-    using To = std::conditional_t<std::is_same_v<From, float>, bf16, float>;
-    with_width(
-        [&](auto width) {
-          const unsigned threads = row_threads((length + width() - 1) / width());
-          context.launch(matmul_convert_kernel<width(), From, To>, line_grid(lines, length, width(), threads), dim3(threads), 0,
-                         x.as<From>(), stride, to.as<To>(), dense, length);
-        },
-        stride, x.as<From>(), to.as<To>());
+/** As it lies, or, where cuBLASLt would not take it so, a copy. */
+Operand to_operand(CudaContext& context, const ProductOperand& operand) {
+  const ConstElements from = operand.from;
+  if (operand.copied_bytes == 0) return {from.data, operand.by_rows, operand.stride};
+  Elements to(context.scratch(operand.copied_bytes), operand.type);
+  with_type(from.type, [&]<class From>(Type<From>) {
+    with_type(to.type, [&]<class To>(Type<To>) {
+      with_width(
+          [&](auto width) {
+            const unsigned threads = row_threads((operand.length + width() - 1) / width());
+            context.launch(matmul_convert_kernel<width(), From, To>, line_grid(operand.lines, operand.length, width(), threads),
+                           dim3(threads), 0, from.as<From>(), operand.stride, to.as<To>(), operand.copied_stride, operand.length);
+          },
+          operand.stride, from.as<From>(), to.as<To>());
+    });
   });
-  return {to.data, by_rows, dense};
+  return {to.data, operand.by_rows, operand.copied_stride};
 }
 
 /** C = product (M, N) + bias + addend, or added to C. */
@@ -130,22 +128,16 @@ void finish(CudaContext& context, const float* product, const MatmulArgs& args) 
 void CudaContext::multiply(const MatmulArgs& args) {
   if (args.m == 0 || args.n == 0) return;
   if (args.k == 0) return finish(*this, nullptr, args);
-  const DType operands = args.precision == Precision::bf16 ? DType::bf16 : DType::f32;
-  const Operand a = to_operand(*this, args.a, args.m, args.k, args.a_row_stride, args.a_column_stride, operands);
-  const Operand b = args.packed_b != nullptr
-                        ? Operand{args.packed_b, true, args.n}
-                        : to_operand(*this, args.b, args.k, args.n, args.b_row_stride, args.b_column_stride, operands);
-
+  const ProductRoute route = product_route(args);
+  const DType operands = route.operands;
+  const Operand a = to_operand(*this, route.a);
+  const Operand b = args.packed_b != nullptr ? Operand{args.packed_b, true, args.n} : to_operand(*this, route.b);
   const ConstElements addend = args.accumulate ? ConstElements(args.c) : args.addend;
-  const bool adds_like_c = !addend || (addend.type == args.c.type && (args.accumulate || args.m == 1 ||
-                                                                       args.addend_row_stride == args.c_row_stride));
-  // cuBLASLt rounds to bf16 products of bf16 alone, and would want their bias in bf16 too.
-  const bool has_result_type = args.c.type == DType::f32 || (operands == DType::bf16 && args.bias == nullptr);
-  const bool direct = adds_like_c && has_result_type;
+  const bool direct = route.direct();
 
   // Row by row, C is column by column the transpose of C: C^T = B^T A^T.
   ProductArrays arrays{b.data, a.data, nullptr, nullptr, nullptr};
-  arrays.d = direct ? args.c.data : scratch(static_cast<size_t>(args.m * args.n) * sizeof(float));
+  arrays.d = direct ? args.c.data : scratch(route.sum_bytes);
   arrays.c = direct && addend ? addend.data : arrays.d;
   arrays.bias = direct ? args.bias : nullptr;
   const ProductShape shape{.operands = operands,

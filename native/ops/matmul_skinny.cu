@@ -10,7 +10,7 @@ namespace {
 
 constexpr int warps = 8;
 constexpr int block_columns = 64;
-constexpr int step_depth = 32;
+constexpr int step_depth = skinny_depth;
 
 struct SkinnyArguments {
   const void* a;
@@ -46,7 +46,7 @@ __device__ uint4 load_left(const bf16* from) { return *reinterpret_cast<const ui
  * j-th pair of products for column 8 g + j. So a lane needs no other lane's part of B, and its part of A is 8 neighbours.
  *
  * Partial sums lie in rows of 68 floats and lanes with u >= 2 write their quads in another order, so that a quarter of a warp writes
- * to 32 different banks. Registers on sm_80: at most 104.
+ * to 32 different banks. Registers on sm_80: at most 124.
  */
 template <int rows, class A, class C>
 __global__ void __launch_bounds__(warps* warp_lanes, 2) matmul_skinny_kernel(SkinnyArguments args) {
@@ -128,22 +128,6 @@ __global__ void __launch_bounds__(warps* warp_lanes, 2) matmul_skinny_kernel(Ski
     for (int j = 0; j < 4; ++j) total[j] += addition[j];
   }
   store(static_cast<C*>(args.c) + m * args.c_row_stride + column, total);
-}
-
-namespace {
-
-/** Whether `width` neighbours can be accessed at every width-th element of every row. */
-bool rows_fit(ConstElements x, int64_t row_stride, int64_t width) {
-  return row_stride % width == 0 && reinterpret_cast<uintptr_t>(x.data) % static_cast<uintptr_t>(width * size_of(x.type)) == 0;
-}
-
-}  // namespace
-
-bool matmul_skinny_fits(const MatmulArgs& a) {
-  return a.precision == Precision::bf16 && a.m <= skinny_rows && a.k % step_depth == 0 && a.n % 8 == 0 && a.n < (int64_t{1} << 31) &&
-         a.k < (int64_t{1} << 31) && a.a_column_stride == 1 && rows_fit(a.a, a.a_row_stride, 8) && !a.packed_b &&
-         a.b.type == DType::bf16 && a.b_row_stride == 1 && rows_fit(a.b, a.b_column_stride, 8) && rows_fit(a.c, a.c_row_stride, 4) &&
-         rows_fit(a.bias, 0, 4) && (!a.addend || rows_fit(a.addend, a.addend_row_stride, 4));
 }
 
 void matmul_skinny(CudaContext& context, const MatmulArgs& a) {

@@ -5,28 +5,79 @@
 #include "cuda/cuda_context.h"
 #include "cuda/cuda_ops.h"
 #include "cuda/elements.cuh"
+#include "ops/cuda_scratch.h"
+#include "ops/op_products.h"
 
 // Patches are written out as a matrix, in the type that the product multiplies, for a chunk of images at a time; the product is
-// cuBLASLt's. One block per patch; its threads follow the matrix, so that stores are whole sectors, while loads are pieces of
-// patch_size pixels (14 of fp32 touch about 1.5 times the sectors that they fill, the rest of which neighbouring patches find in
-// L1). A 336 x 336 image is 1.4 MB, so that neither is worth more. Registers on sm_80: at most 32.
+// cuBLASLt's. Registers on sm_80: at most 58.
 
 namespace sightline::cuda {
+namespace {
 
-/** patches[patch][(channel, row, column)], where patches run row by row through one image after the other. */
+constexpr int patch_threads = 256;
+/**
+ * Patches that a block takes side by side: whatever the patch, 8 of them are a multiple of 32 bytes wide, so that neither the lines
+ * of an image nor the rows of the matrix are cut within a sector.
+ */
+constexpr int patch_group = 8;
+/** Shared memory of a block, in floats, that no launch has to ask for. */
+constexpr int patch_tile_floats = 12288;
+
+/** Floats from a patch of the tile to the next: lines that a warp reads across patches then lie in 32 different banks. */
+__host__ __device__ constexpr int patch_tile_stride(int length, int patch_size) { return length + ((patch_size - length) & 31); }
+
+/** Lines of patches that the tile holds at once, of `channels * patch_size`. */
+constexpr int patch_lines_at_once(int channels, int patch_size) {
+  const int most = (patch_tile_floats / patch_group - 31) / patch_size;
+  return most < channels * patch_size ? most : channels * patch_size;
+}
+
+/** Images and the patches that they are cut into, row by row. */
+struct PatchGrid {
+  int channels, size, patch_size;
+  /** How many lines of its patches a block holds at a time. */
+  int lines_at_once;
+
+  __host__ __device__ int per_side() const { return size / patch_size; }
+  __host__ __device__ int groups() const { return (per_side() + patch_group - 1) / patch_group; }
+};
+
+/**
+ * patches[patch][(channel, row, column)], where patches run row by row through one image after the other.
+ *
+ * Grid: (groups of 8 patches, rows of patches, images). What a group has of a line of the image is one run; so is what it has of
+ * the matrix, if the group's lines are all there. In between pixels lie in shared memory (at most 48 KiB), as many lines as it
+ * holds at a time: a warp puts a line there, then the block takes out patch by patch.
+ */
 template <class T>
-__global__ void __launch_bounds__(256) patch_embed_patches_kernel(const float* pixels, T* patches, int channels, int size, int patch_size) {
-  const int per_side = size / patch_size, per_image = per_side * per_side, area = patch_size * patch_size;
-  const int64_t image = blockIdx.x / per_image;
-  const int patch = static_cast<int>(blockIdx.x % per_image), elements = channels * area;
-  const float* corner = pixels + image * channels * size * size + patch / per_side * patch_size * size + patch % per_side * patch_size;
-  T* to = patches + static_cast<int64_t>(blockIdx.x) * elements;
-  for (int i = static_cast<int>(threadIdx.x); i < elements; i += static_cast<int>(blockDim.x)) {
-    const int channel = i / area, row = i % area / patch_size, column = i % patch_size;
-    const float value[1] = {corner[(channel * size + row) * size + column]};
-    store(to + i, value);
+__global__ void __launch_bounds__(patch_threads) patch_embed_patches_kernel(const float* pixels, T* patches, PatchGrid grid) {
+  extern __shared__ float tile[];
+  const int size = grid.size, patch_size = grid.patch_size, per_side = grid.per_side();
+  const int first = static_cast<int>(blockIdx.x) * patch_group, count = min(patch_group, per_side - first);
+  const int lines = grid.channels * patch_size, elements = lines * patch_size;
+  const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
+  const float* corner = pixels + (static_cast<int64_t>(blockIdx.z) * grid.channels * size + blockIdx.y * patch_size) * size + first * patch_size;
+  T* to = patches + ((static_cast<int64_t>(blockIdx.z) * per_side + blockIdx.y) * per_side + first) * elements;
+  for (int begin = 0; begin < lines; begin += grid.lines_at_once) {
+    const int here = min(grid.lines_at_once, lines - begin), length = here * patch_size;
+    const int stride = patch_tile_stride(length, patch_size);
+    for (int line = warp; line < here; line += patch_threads / 32) {
+      const int channel = (begin + line) / patch_size, y = (begin + line) % patch_size;
+      const float* from = corner + (static_cast<int64_t>(channel) * size + y) * size;
+      for (int x = lane; x < count * patch_size; x += 32)
+        tile[x / patch_size * stride + line * patch_size + x % patch_size] = from[x];
+    }
+    __syncthreads();
+    for (int i = static_cast<int>(threadIdx.x); i < count * length; i += patch_threads) {
+      const int patch = i / length, at = i % length;
+      const float value[1] = {tile[patch * stride + at]};
+      store(to + static_cast<int64_t>(patch) * elements + begin * patch_size + at, value);
+    }
+    __syncthreads();
   }
 }
+
+}  // namespace
 
 /** y[row] = position[row % per_image] + bias, to which the product is added. One block per row. */
 template <int width>
@@ -48,8 +99,6 @@ namespace {
 
 /** The patches of a chunk of images, as the left operand of the forward product. */
 struct Patches {
-  static constexpr int64_t chunk_elements = 1 << 23;  // 16 or 32 MB
-
   CudaContext& context;
   const float* pixels;
   int64_t images, channels, size, patch_size;
@@ -58,20 +107,23 @@ struct Patches {
 
   int64_t per_image() const { return (size / patch_size) * (size / patch_size); }
   int64_t elements() const { return channels * patch_size * patch_size; }
-  /** A function of the image alone, so that sums by chunk are the same whatever the number of images. */
-  int64_t images_per_chunk() const { return std::max(int64_t{1}, chunk_elements / (per_image() * elements())); }
-
   /** Calls body(first row of patches, rows, the patches) for each chunk. */
   template <class Body>
   void for_chunks(const Body& body) {
-    const int64_t chunk = std::min(images, images_per_chunk());
+    const int64_t chunk = std::min(images, patch_images_at_once(per_image() * elements()));
     data = context.scratch(static_cast<size_t>(chunk * per_image() * elements() * size_of(type)));
     for (int64_t first = 0; first < images; first += chunk) {
       const int64_t rows = std::min(chunk, images - first) * per_image();
       const float* from = pixels + first * channels * size * size;
       with_type(type, [&]<class T>(Type<T>) {
-        context.launch(patch_embed_patches_kernel<T>, dim3(static_cast<unsigned>(rows)), dim3(row_threads(elements())), 0, from,
-                       static_cast<T*>(data), static_cast<int>(channels), static_cast<int>(size), static_cast<int>(patch_size));
+        const PatchGrid grid{static_cast<int>(channels), static_cast<int>(size), static_cast<int>(patch_size),
+                             patch_lines_at_once(static_cast<int>(channels), static_cast<int>(patch_size))};
+        require(grid.lines_at_once > 0, "patch_size: expected at most ", patch_tile_floats / patch_group - 31, ", received ", patch_size);
+        const int stride = patch_tile_stride(grid.lines_at_once * grid.patch_size, grid.patch_size);
+        context.launch(patch_embed_patches_kernel<T>,
+                       dim3(static_cast<unsigned>(grid.groups()), static_cast<unsigned>(grid.per_side()),
+                            static_cast<unsigned>(rows / per_image())),
+                       dim3(patch_threads), static_cast<size_t>(patch_group * stride) * sizeof(float), from, static_cast<T*>(data), grid);
       });
       body(first * per_image(), rows, ConstElements(data, type));
     }
@@ -93,24 +145,7 @@ void patch_embed(CudaContext& context, const PatchEmbedArgs& a) {
       },
       a.columns, a.position, a.bias, a.y);
   patches.for_chunks([&](int64_t first, int64_t rows, ConstElements chunk) {
-    context.multiply({.a = chunk,
-                      .a_row_stride = patches.elements(),
-                      .a_column_stride = 1,
-                      .b = a.weight,
-                      .b_row_stride = 1,
-                      .b_column_stride = patches.elements(),
-                      .packed_b = nullptr,
-                      .c = a.y + first * a.columns,
-                      .c_row_stride = a.columns,
-                      .bias = nullptr,
-                      .addend = nullptr,
-                      .addend_row_stride = 0,
-                      .m = rows,
-                      .n = a.columns,
-                      .k = patches.elements(),
-                      .alpha = 1.0f,
-                      .accumulate = true,
-                      .precision = a.precision});
+    context.multiply(patches_product(a, first, rows, chunk));
   });
 }
 
@@ -118,24 +153,7 @@ void patch_embed_backward(CudaContext& context, const PatchEmbedBackwardArgs& a)
   if (a.images == 0) return;
   Patches patches{context, a.pixels, a.images, a.channels, a.size, a.patch_size, operand_type(a.precision)};
   patches.for_chunks([&](int64_t first, int64_t rows, ConstElements chunk) {
-    context.multiply({.a = a.dy + first * a.columns,
-                      .a_row_stride = 1,
-                      .a_column_stride = a.columns,
-                      .b = chunk,
-                      .b_row_stride = patches.elements(),
-                      .b_column_stride = 1,
-                      .packed_b = nullptr,
-                      .c = a.dweight,
-                      .c_row_stride = patches.elements(),
-                      .bias = nullptr,
-                      .addend = nullptr,
-                      .addend_row_stride = 0,
-                      .m = a.columns,
-                      .n = patches.elements(),
-                      .k = rows,
-                      .alpha = 1.0f,
-                      .accumulate = true,
-                      .precision = a.precision});
+    context.multiply(dweight_product(a, first, rows, chunk));
   });
   const int64_t per_image = patches.per_image();
   sum_rows(context, {.x = a.dy, .sums = a.dbias, .rows = a.images * per_image, .columns = a.columns});

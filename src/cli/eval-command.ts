@@ -1,6 +1,8 @@
 /** `sightline eval`: a checkpoint on the held-out panel. */
 import { type Command, Option } from "commander";
 import type { DeviceName, Precision } from "../native/types.js";
+import type { PolicyConfig } from "../train/load-policy.js";
+import { evaluationUse, requireMemory } from "../train/memory-check.js";
 import { evaluateGreedy, evaluateReferences, evaluateSampled } from "../train/panels.js";
 import { findTask, taskNames } from "../train/tasks.js";
 import type { CliContext } from "./context.js";
@@ -62,14 +64,16 @@ async function evaluateCheckpoint(
 ): Promise<number> {
   const { episodes, seed, temperature, maxNewTokens, device, threads, precision, json } = flags;
   const task = findTask(flags.task);
-  const policy = await loadPolicy({
+  const config: PolicyConfig = {
     model: { checkpoint, weights: "trained", frozen: ["vision", "projector", "decoder"] },
     seed,
     device,
     precision,
     activationCheckpointing: false,
     threads,
-  });
+  };
+  await requireMemory(config, task, evaluationUse({ episodes, maxNewTokens, precision }));
+  const policy = await loadPolicy(config);
   try {
     const thoughts = flags.actionOnly !== true;
     const panel = { makeEnvironment: () => task.makeEnvironment({ thoughts }), episodes, seed };

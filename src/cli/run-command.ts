@@ -7,6 +7,7 @@ import { type AlgorithmName, configSettings, parseConfig, type RunConfig } from 
 import { ConfigError } from "../train/config-error.js";
 import { readDemonstrations } from "../train/demonstration-data.js";
 import { absentKnownModel, modelFolder } from "../train/load-policy.js";
+import { requireMemory, runUse } from "../train/memory-check.js";
 import { presets } from "../train/presets.js";
 import { createProgress } from "../train/progress.js";
 import { resolveConfig } from "../train/resolve-config.js";
@@ -79,11 +80,10 @@ async function runCommand(
     if (config.algorithm === "sft" && config.sft.data !== undefined)
       await readDemonstrations(config.sft.data);
     const absent = isAbsent ? `# not there yet: the model's folder, ${modelFolder(checkpoint)}\n` : "";
-    if (config.algorithm === "sft" && config.sft.data !== undefined)
-      await readDemonstrations(config.sft.data);
     context.stdout.write(`# run folder: ${path}\n${absent}${stringifyYaml(config)}`);
     return 0;
   }
+  await requireMemory(config, findTask(config.task), runUse(config));
   const policy = await context.loadPolicy(config);
   return play(config, policy, () => RunFolder.create(path, config, systemInfo()), context);
 }
@@ -95,6 +95,7 @@ async function continueRun(algorithm: AlgorithmName, path: string, context: CliC
   const { last } = folder;
   const model =
     last === undefined ? config.model : { ...config.model, checkpoint: last, weights: "trained" as const };
+  await requireMemory({ ...config, model }, findTask(config.task), runUse(config));
   const policy = await context.loadPolicy({ ...config, model });
   return play(config, policy, () => folder, context);
 }

@@ -56,6 +56,8 @@ export interface NativeModule {
   measurePeaks(options: PeakOptions & { threads: number }): Promise<Peaks>;
   /** Throws UNSUPPORTED where the library of the CUDA backend cannot be opened. */
   probeCuda(): CudaFindings;
+  /** Throws UNSUPPORTED where the GPU cannot be used. */
+  freeGpuMemory(device: string): number;
 }
 
 /** The native module and the file that it came from. */

@@ -1,6 +1,5 @@
 import { join } from "node:path";
 import type { Frame } from "../../envs/env.js";
-import { observationMessages } from "../models/chat-template.js";
 import {
   type Checkpoint,
   checkpointFiles,
@@ -9,7 +8,7 @@ import {
   requireWeights,
   writeTextFiles,
 } from "../models/checkpoint.js";
-import { expandImageTokens } from "../models/tiny-vlm.js";
+import { promptTokens } from "../models/prompt-tokens.js";
 import { Engine } from "../native/engine.js";
 import type {
   EngineOptions,
@@ -169,9 +168,7 @@ export class VlmPolicy implements Policy {
     const cache = this.#promptTokens;
     let tokens = cache.get(prompt);
     if (tokens === undefined) {
-      const { spec, tokenizer, chatTemplate } = this.#checkpoint;
-      const text = chatTemplate.render(observationMessages(prompt), true);
-      tokens = expandImageTokens(spec, tokenizer.encode(text), 1);
+      tokens = promptTokens(this.#checkpoint, prompt);
       if (cache.size >= PROMPT_CACHE_SIZE) cache.delete(cache.keys().next().value!);
     } else {
       cache.delete(prompt);

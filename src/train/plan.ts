@@ -1,6 +1,7 @@
 /** What a run will take on a GPU, counted before it starts: memory by purpose, and the least time that each phase can take. */
 import { Engine } from "../native/engine.js";
 import type {
+  Component,
   EngineOptions,
   MemoryPurpose,
   MemoryUse,
@@ -82,15 +83,32 @@ export const reservedBytes = 1.5e9;
  */
 export async function makePlan(request: PlanRequest): Promise<Plan> {
   const { gpu, gpuCount, work } = request;
-  const rollout = await dryRun(request, async (engine) => playRollout(engine, request));
-  const update = await dryRun(request, async (engine) => playUpdate(engine, request));
+  const { promptTokens, responseTokens } = work;
+  const sizes = { model: request.model, promptTokens, responseTokens };
+  const rollout = await dryRun(request, work.environments, async (engine) => {
+    const { profile } = await engine.profile(() =>
+      playRollout(engine, { ...sizes, count: work.environments }),
+    );
+    return profile;
+  });
+  const scored = {
+    ...sizes,
+    count: work.microbatchSize,
+    responseTokens: responseTokens + (work.scoringPass ? 1 : 0),
+  };
   const scoring = work.scoringPass
-    ? await dryRun(request, async (engine) => playScoring(engine, request))
+    ? await dryRun(request, work.environments, (engine) => playScoring(engine, scored))
     : undefined;
+  const update = await dryRun(request, work.environments, async (engine) => {
+    const train = () => playUpdate(engine, { ...scored, components, values: true });
+    // Features of a frozen vision encoder are there from the rollout; a first pass puts them there.
+    await train();
+    return (await engine.profile(train)).profile;
+  });
   const rounds = work.decisions / work.environments;
   const steps = (work.epochs * work.decisions) / work.minibatchSize;
-  const scored = work.decisions / work.microbatchSize;
-  const forwards = (work.epochs * work.decisions) / work.microbatchSize;
+  const scorings = work.decisions / work.microbatchSize;
+  const forwards = work.epochs * scorings;
   const gradientBytes = update.memory.gradients.currentBytes;
   const reduced: PlannedPhase = {
     ...phaseOf("gradient all-reduce", [], gpu, 1),
@@ -106,98 +124,156 @@ export async function makePlan(request: PlanRequest): Promise<Plan> {
     fits: Math.max(peaks.rollout.total, peaks.update.total) + reservedBytes <= budgetBytes,
     trainedParameters: update.trainedParameters,
     phases: [
-      phaseOf("rollout: prompts", opsIn(rollout.profile, ["prefill"]), gpu, rounds),
-      phaseOf("rollout: responses", opsIn(rollout.profile, ["decode", "sample", "generate"]), gpu, rounds),
-      ...(scoring ? [phaseOf("rollout: scoring", opsIn(scoring.profile, ["forward"]), gpu, scored)] : []),
-      phaseOf("update: forward", opsIn(update.profile, ["forward"]), gpu, forwards),
-      phaseOf("update: backward", opsIn(update.profile, ["backward"]), gpu, forwards),
-      phaseOf("update: optimizer", opsIn(update.profile, ["step"]), gpu, steps),
+      phaseOf("rollout: prompts", opsIn(rollout.result, ["prefill"]), gpu, rounds),
+      phaseOf("rollout: responses", opsIn(rollout.result, ["decode", "sample", "generate"]), gpu, rounds),
+      ...(scoring ? [phaseOf("rollout: scoring", opsIn(scoring.result, ["forward"]), gpu, scorings)] : []),
+      phaseOf("update: forward", opsIn(update.result, ["forward"]), gpu, forwards),
+      phaseOf("update: backward", opsIn(update.result, ["backward"]), gpu, forwards),
+      phaseOf("update: optimizer", opsIn(update.result, ["step"]), gpu, steps),
       { ...reduced, floorSeconds: reduced.linkBytes / gpu.linkBytesPerSecond },
     ],
   };
 }
 
-interface DryRun {
+/** What a run asks of its device, at most. */
+export interface PlannedUse {
+  /** Tokens of a prompt, image tokens included, and of a response. */
+  readonly promptTokens: number;
+  readonly responseTokens: number;
+  /** Responses that are generated side by side. */
+  readonly responses: number;
+  /** Absent where nothing is trained. */
+  readonly update?: {
+    /** Sequences of a forward pass, and the tokens of each that it scores. */
+    readonly sequences: number;
+    readonly scoredTokens: number;
+    readonly values: boolean;
+    readonly entropies: boolean;
+  };
+}
+
+/**
+ * Memory at the fullest moment of a run that generates, trains and generates again in one engine, as `makePlan` counts it.
+ *
+ * @throws SightlineError INVALID_ARGUMENT for sizes that do not fit together
+ */
+export async function planMemory(
+  { model, options }: Pick<PlanRequest, "model" | "options">,
+  { responses, update, promptTokens, responseTokens }: PlannedUse,
+): Promise<PlannedMemory> {
+  const sizes = { model, promptTokens, responseTokens };
+  const { memory } = await dryRun({ model, options }, responses, async (engine) => {
+    const generate = () => playRollout(engine, { ...sizes, count: responses });
+    await generate();
+    if (update === undefined) return;
+    const { sequences, scoredTokens, values, entropies } = update;
+    const trained = values ? components : components.filter((component) => component !== "value_head");
+    const scored = { ...sizes, count: sequences, responseTokens: scoredTokens };
+    const train = () => playUpdate(engine, { ...scored, components: trained, values, entropies });
+    await train();
+    await generate();
+    await train();
+  });
+  return peaksOf(memory);
+}
+
+interface DryRun<Result> {
+  readonly result: Result;
   readonly memory: MemoryUse;
-  readonly profile: Profile;
   readonly trainedParameters: number;
 }
 
-async function dryRun(
-  { model, options, work }: PlanRequest,
-  play: (engine: Engine) => Promise<Profile>,
-): Promise<DryRun> {
+async function dryRun<Result>(
+  { model, options }: Pick<PlanRequest, "model" | "options">,
+  maxBatch: number,
+  play: (engine: Engine) => Promise<Result>,
+): Promise<DryRun<Result>> {
   // A dry run draws token 0 always: where that ends responses, another token has to.
   const endTokenId = model.endTokenId === 0 ? model.decoder.vocabularySize - 1 : model.endTokenId;
   const engine = await Engine.create({
     ...options,
     model: { ...model, endTokenId },
-    maxBatch: work.environments,
+    maxBatch,
     device: "cuda",
     dryRun: true,
   });
   try {
-    const profile = await play(engine);
+    const result = await play(engine);
     const trainedParameters = engine
       .parameters()
       .filter(({ trainable }) => trainable)
       .reduce((sum, { shape }) => sum + shape.reduce((product, size) => product * size, 1), 0);
-    return { memory: engine.memory(), profile, trainedParameters };
+    return { result, memory: engine.memory(), trainedParameters };
   } finally {
     engine.dispose();
   }
 }
 
-async function playRollout(engine: Engine, { model, work }: PlanRequest): Promise<Profile> {
-  const { profile } = await engine.profile(() =>
-    Promise.all(
-      distinctPrompts(model, work.promptTokens, work.environments).map((prompt, index) =>
-        engine.generate({
-          prompt,
-          sampling: { temperature: 1 },
-          randomKey: [0, index],
-          maxNewTokens: work.responseTokens,
-        }),
-      ),
+/** So many sequences of a prompt and a response. */
+interface Sizes {
+  readonly model: ModelSpec;
+  readonly count: number;
+  readonly promptTokens: number;
+  readonly responseTokens: number;
+}
+
+async function playRollout(
+  engine: Engine,
+  { model, count, promptTokens, responseTokens }: Sizes,
+): Promise<void> {
+  await Promise.all(
+    distinctPrompts(model, promptTokens, count).map((prompt, index) =>
+      engine.generate({
+        prompt,
+        sampling: { temperature: 1 },
+        randomKey: [0, index],
+        maxNewTokens: responseTokens,
+      }),
     ),
   );
-  return profile;
 }
 
-async function playUpdate(engine: Engine, { model, options, work }: PlanRequest): Promise<Profile> {
-  const batch = scoredBatch(model, work);
-  const components = (["vision", "projector", "decoder", "value_head"] as const).filter(
-    (component) => options.trainable?.[component] !== "frozen",
+/** Old log-probs, where the update does not take those of sampling. */
+async function playScoring(engine: Engine, sizes: Sizes): Promise<Profile> {
+  const batch = batchOf(sizes);
+  const score = () => engine.forward(batch, { keepTape: false });
+  // Features of a frozen vision encoder are there from the rollout; a first pass puts them there.
+  await score();
+  return (await engine.profile(score)).profile;
+}
+
+/** What a forward pass takes. */
+function batchOf({ model, count, promptTokens, responseTokens }: Sizes): Sequence[] {
+  const response = new Int32Array(responseTokens);
+  return distinctPrompts(model, promptTokens, count).map((prompt) => ({ prompt, response }));
+}
+
+const components = ["vision", "projector", "decoder", "value_head"] as const;
+
+async function playUpdate(
+  engine: Engine,
+  {
+    components,
+    values,
+    entropies = false,
+    ...sizes
+  }: Sizes & { components: readonly Component[]; values: boolean; entropies?: boolean },
+): Promise<void> {
+  const batch = batchOf(sizes);
+  const trainable = new Set(
+    engine
+      .parameters()
+      .filter(({ trainable }) => trainable)
+      .map(({ component }) => component),
   );
-  const train = async () => {
-    const scores = await engine.forward(batch);
-    await engine.backward(scores, {
-      logProbs: new Float32Array(scores.logProbs.length),
-      values: new Float32Array(batch.length),
-    });
-    await engine.step({ groups: [{ components, learningRate: 0 }] });
-  };
-  // Features of a frozen vision encoder are there from the rollout; a first pass puts them there.
-  await train();
-  const { profile } = await engine.profile(train);
-  return profile;
-}
-
-async function playScoring(engine: Engine, { model, work }: PlanRequest): Promise<Profile> {
-  const batch = scoredBatch(model, work);
-  // Features of a frozen vision encoder are there from the rollout; a first pass puts them there.
-  await engine.forward(batch, { keepTape: false });
-  const { profile } = await engine.profile(() => engine.forward(batch, { keepTape: false }));
-  return profile;
-}
-
-/** What a forward pass of the update takes. */
-function scoredBatch(model: ModelSpec, work: PlannedWork): Sequence[] {
-  const response = new Int32Array(work.responseTokens + (work.scoringPass ? 1 : 0));
-  return distinctPrompts(model, work.promptTokens, work.microbatchSize).map((prompt) => ({
-    prompt,
-    response,
-  }));
+  const scores = await engine.forward(batch, { entropies });
+  await engine.backward(scores, {
+    logProbs: new Float32Array(scores.logProbs.length),
+    ...(values && { values: new Float32Array(batch.length) }),
+    ...(entropies && { entropies: new Float32Array(scores.logProbs.length) }),
+  });
+  const trained = components.filter((component) => trainable.has(component));
+  await engine.step({ groups: [{ components: trained, learningRate: 0 }] });
 }
 
 /** One image each, all different. */

@@ -1,11 +1,12 @@
 import { CheckpointError } from "../models/checkpoint.js";
 import { ConfigError } from "./config-error.js";
 import { DemonstrationDataError } from "./demonstration-data.js";
+import { MemoryError } from "./memory-check.js";
 import { RunFolderError } from "./run-folder.js";
 
-/** Whether an error is about what the user asked for (configuration, folder, model, data), not about the run. */
+/** Whether an error is about what the user asked for (configuration, folder, model, data, a GPU too small), not about the run. */
 export function isUsageError(error: unknown): boolean {
-  return [ConfigError, RunFolderError, CheckpointError, DemonstrationDataError].some(
+  return [ConfigError, RunFolderError, CheckpointError, DemonstrationDataError, MemoryError].some(
     (type) => error instanceof type,
   );
 }

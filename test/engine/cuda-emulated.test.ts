@@ -5,14 +5,15 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { NumberLine } from "../../envs/gym-cards/number-line.js";
 import { ppo } from "../../src/algorithms/ppo.js";
 import { Engine } from "../../src/native/engine.js";
-import type { Completion, DeviceName, Precision } from "../../src/native/types.js";
-import { VlmPolicy } from "../../src/policy/vlm-policy.js";
+import type { Completion, CpuPath, DeviceName, Precision } from "../../src/native/types.js";
+import { VlmPolicy, type VlmPolicyOptions } from "../../src/policy/vlm-policy.js";
 import { clippedSurrogate } from "../../src/rl/ppo-objective.js";
 import { config as ppoConfig } from "../algorithms/ppo-run.js";
 import { useEmulatedCuda, withoutCuda } from "../emulated-cuda.js";
 import { emulator, type Settings } from "../emulator/cuda.js";
 import { readSafetensors } from "../golden/safetensors.js";
 import { expectFailure } from "../native/tiny-engine.js";
+import { backends } from "../ops/native-ops.js";
 import {
   allowedError,
   expected,
@@ -223,19 +224,20 @@ describe.skipIf(onGpu.skip)(onGpu.title, () => {
   beforeEach(() => restart());
 
   test("a PPO iteration of the shipped model has the CPU's losses", async () => {
-    const run = async (device: DeviceName) => {
-      const policy = await VlmPolicy.load("assets/tiny-vlm", { device, threads: 2 });
+    const run = async (options: VlmPolicyOptions) => {
+      const policy = await VlmPolicy.load("assets/tiny-vlm", { threads: 2, ...options });
       try {
         const config = {
           ...ppoConfig,
           updates: 1,
-          stepsPerEnvironment: 2,
+          stepsPerEnvironment: 1,
           epochs: 2,
           minibatchSize: 2,
+          microbatchSize: 1,
           learningRate: 1e-4,
           finalLearningRate: 1e-4,
           valueLearningRate: 1e-3,
-          maxNewTokens: 6,
+          maxNewTokens: 4,
           maxLogProbMismatch: 1e-4,
         };
         const environments = [new NumberLine(), new NumberLine()];
@@ -245,14 +247,25 @@ describe.skipIf(onGpu.skip)(onGpu.title, () => {
         policy.dispose();
       }
     };
-    const [cpu, gpu] = [await run("cpu"), await run("cuda")];
+    const [portable, ...paths] = backends.map(({ name }) => name as CpuPath);
+    const cpu = await run({ cpu: portable! });
+    const reordered: (typeof cpu)[] = [];
+    for (const path of paths) reordered.push(await run({ cpu: path }));
+    const gpu = await run({ device: "cuda" });
     expect(emulator.violation(0)).toBe("");
     expect(Object.keys(gpu)).toEqual(Object.keys(cpu));
-    for (const [name, value] of Object.entries(cpu)) {
-      if (name === "rollout/log_prob_mismatch_max") continue;
-      expect(Math.abs(gpu[name as keyof typeof gpu]! - value!), name).toBeLessThanOrEqual(
-        1e-3 * Math.max(1, Math.abs(value!)),
-      );
+    const names = Object.keys(cpu).filter(
+      (name) => name !== "rollout/log_prob_mismatch_max",
+    ) as (keyof typeof cpu)[];
+    const isNorm = (name: string) => name.endsWith("gradient_norm");
+    const largestNorm = largest(names.filter(isNorm).map((name) => cpu[name]!));
+    for (const name of names) {
+      // By the rule of golden-case.ts: four times what another order of the same fp32 sums changes, here that of the CPU's other
+      // paths, and two units in the last place of the largest of the kind, for what happens not to change: of all gradients' norms,
+      // since gradients cancel each other; of 1 for the rest, means of terms of that size (ratios, normalised advantages, shares).
+      const difference = largest(reordered.map((metrics) => metrics[name]! - cpu[name]!));
+      const scale = isNorm(name) ? largestNorm : Math.max(1, Math.abs(cpu[name]!));
+      expect(Math.abs(gpu[name]! - cpu[name]!), name).toBeLessThanOrEqual(4 * difference + 2 ** -22 * scale);
     }
   });
 

@@ -43,20 +43,15 @@ describe.skipIf(withoutCuda !== "")(`memory on the emulated GPU${withoutCuda}`, 
       "in bf16 with adapters and a frozen vision encoder",
       { precision: "bf16", trainable: { vision: "frozen", decoder: "lora" }, lora: { rank: 8, alpha: 4 } },
     ],
+    // Rows of adapters then begin at addresses that are multiples of 2 bytes only.
+    [
+      "in bf16 with adapters of an odd rank",
+      { precision: "bf16", trainable: { vision: "lora", decoder: "lora" }, lora: { rank: 3, alpha: 4 } },
+    ],
   ])("is what a plan counts, to the byte, %s", async (_, options) => {
     const planned = await play({ ...options, dryRun: true });
     const held = await play(options);
     expect(emulator.violation(0)).toBe("");
-    // Scratch of single ops, the only other use, is in `workspace`.
-    for (const purpose of [
-      "weights",
-      "adapter",
-      "gradients",
-      "optimizer",
-      "activations",
-      "kv_cache",
-    ] as const)
-      expect(held[purpose], purpose).toEqual(planned[purpose]);
-    expect(held.workspace.peakBytes).toBeGreaterThanOrEqual(planned.workspace.peakBytes);
+    expect(held).toEqual(planned);
   });
 });

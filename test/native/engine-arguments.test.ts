@@ -150,6 +150,14 @@ describe("arguments", () => {
       ],
       [() => create({ memoryLimitBytes: 0 }), /^memoryLimitBytes: expected an integer in \[1, /],
       [() => create({ cpu: "abacus" }), /abacus/],
+      [
+        () =>
+          create({
+            model: { ...tinySpec, vision: { ...tinySpec.vision, width: 6 } },
+            precision: "bf16",
+          }),
+        /^precision: expected "fp32", since on the CPU bf16 takes heads of an even size.* = 3, received "bf16"$/,
+      ],
     ];
     for (const [call, message] of cases) await expectFailure(call(), "INVALID_ARGUMENT", message);
     await expectFailure(create({ memoryLimitBytes: 1000 }), "OUT_OF_MEMORY", /memoryLimitBytes/);

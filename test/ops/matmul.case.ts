@@ -216,6 +216,31 @@ export const matmulCases: Conformance[] = [
       equivalents,
     });
   }),
+  // Operands as parts of larger arrays, off every alignment but their elements': what adapters of odd ranks and chunks of odd rows are.
+  ...(["fp32", "bf16"] as const).flatMap((precision) =>
+    [
+      { m: 19, n: 45, k: 30, accumulate: true },
+      { m: 7, n: 33, k: 65, bias: true, b: "columns" as const },
+    ].map((shape) =>
+      conformance<Args>({
+        op: "matmul",
+        title: `arrays off alignment ${JSON.stringify({ ...shape, precision })}`,
+        args: (random) => {
+          const aligned = args({ ...shape, precision }, random);
+          const shift = (array: Float32Array) => {
+            const shifted = new Float32Array(array.length + 1).subarray(1);
+            shifted.set(array);
+            return shifted;
+          };
+          const { a, b, c, bias } = aligned;
+          return { ...aligned, a: shift(a), b: shift(b), c: shift(c), bias: bias && shift(bias) };
+        },
+        reference: multiply,
+        outputs: { c: "forward" },
+        stored: ["a", "b", "c"],
+      }),
+    ),
+  ),
   conformance<Args>({
     op: "matmul",
     title: "a C that is its own addend",
