@@ -1,0 +1,143 @@
+#include "images/resample.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <numbers>
+#include <vector>
+
+#include "images/resample_rows.h"
+
+namespace sightline {
+namespace {
+
+double sinc(double t) {
+  if (t == 0.0) return 1.0;
+  t *= std::numbers::pi;
+  return std::sin(t) / t;
+}
+
+/** Distance beyond which the kernel is 0. */
+double support(ResampleFilter filter) {
+  switch (filter) {
+    case ResampleFilter::box: return 0.5;
+    case ResampleFilter::bilinear: return 1.0;
+    case ResampleFilter::bicubic: return 2.0;
+    case ResampleFilter::lanczos: return 3.0;
+  }
+  return 0.0;
+}
+
+double kernel(ResampleFilter filter, double t) {
+  switch (filter) {
+    case ResampleFilter::box: return t > -0.5 && t <= 0.5 ? 1.0 : 0.0;
+    case ResampleFilter::bilinear: return std::max(1.0 - std::abs(t), 0.0);
+    case ResampleFilter::bicubic: {
+      constexpr double a = -0.5;
+      t = std::abs(t);
+      if (t < 1.0) return ((a + 2.0) * t - (a + 3.0)) * t * t + 1.0;
+      if (t < 2.0) return (((t - 5.0) * t + 8.0) * t - 4.0) * a;
+      return 0.0;
+    }
+    case ResampleFilter::lanczos: return t >= -3.0 && t < 3.0 ? sinc(t) * sinc(t / 3.0) : 0.0;
+  }
+  return 0.0;
+}
+
+/** The windows of one axis with the memory that their weights are in. */
+struct Windows {
+  std::vector<ResampleWindow> windows;
+  std::vector<int32_t> weights;
+};
+
+Windows resample_windows(int from, int to, ResampleFilter filter) {
+  const double scale = static_cast<double>(from) / to;
+  const double filter_scale = std::max(scale, 1.0);
+  const double reach = support(filter) * filter_scale;
+  const double inverse_filter_scale = 1.0 / filter_scale;
+  const size_t most = static_cast<size_t>(std::ceil(reach)) * 2 + 1;
+  Windows axis{std::vector<ResampleWindow>(to), std::vector<int32_t>(most * to)};
+  std::vector<double> exact(most);
+  for (int i = 0; i < to; ++i) {
+    const double center = (i + 0.5) * scale;
+    const int first = std::max(static_cast<int>(center - reach + 0.5), 0);
+    const int count = std::min(static_cast<int>(center + reach + 0.5), from) - first;
+    double sum = 0.0;
+    for (int j = 0; j < count; ++j) {
+      exact[j] = kernel(filter, (j + first - center + 0.5) * inverse_filter_scale);
+      sum += exact[j];
+    }
+    int32_t* weights = axis.weights.data() + most * i;
+    for (int j = 0; j < count; ++j) {
+      const double weight = exact[j] / sum * (1 << resample_weight_bits);
+      weights[j] = static_cast<int32_t>(weight < 0 ? weight - 0.5 : weight + 0.5);
+    }
+    axis.windows[i] = {first, count, weights};
+  }
+  return axis;
+}
+
+void resample(const uint8_t* source, size_t row_bytes, int from, int to, ResampleFilter filter, Isa isa, uint8_t* result) {
+  const Windows axis = resample_windows(from, to, filter);
+  auto run = &portable::resample_rows;
+#if defined(__x86_64__)
+  if (isa == Isa::avx2) run = &avx2::resample_rows;
+  if (isa == Isa::avx512 || isa == Isa::avx512_bf16) run = &avx512::resample_rows;
+#endif
+  run(source, row_bytes, axis.windows.data(), to, result);
+}
+
+/** (rows, columns, channels) -> (columns, rows, channels). */
+template <int channels>
+void transpose(const uint8_t* source, int rows, int columns, uint8_t* result) {
+  // Square blocks, so that both sides stay in the first-level cache.
+  constexpr int block = 32;
+  for (int row_block = 0; row_block < rows; row_block += block) {
+    const int row_end = std::min(row_block + block, rows);
+    for (int column_block = 0; column_block < columns; column_block += block) {
+      const int column_end = std::min(column_block + block, columns);
+      for (int column = column_block; column < column_end; ++column) {
+        const uint8_t* from = source + (static_cast<size_t>(row_block) * columns + column) * channels;
+        uint8_t* to = result + (static_cast<size_t>(column) * rows + row_block) * channels;
+        for (int row = row_block; row < row_end; ++row) {
+          for (int channel = 0; channel < channels; ++channel) to[channel] = from[channel];
+          from += static_cast<size_t>(columns) * channels;
+          to += channels;
+        }
+      }
+    }
+  }
+}
+
+void transpose(const uint8_t* source, int rows, int columns, int channels, uint8_t* result) {
+  if (channels == 1)
+    transpose<1>(source, rows, columns, result);
+  else
+    transpose<3>(source, rows, columns, result);
+}
+
+}  // namespace
+
+void resize_image(const uint8_t* source, ImageSize from, int channels, ImageSize to, ResampleFilter filter, Isa isa,
+                  uint8_t* result) {
+  const bool resize_rows = from.height != to.height;
+  std::vector<uint8_t> narrowed;
+  if (from.width != to.width) {
+    // The horizontal pass is the vertical one of the transposed image: one kernel, whose bytes lie side by side.
+    std::vector<uint8_t> columns(size_t{1} * from.width * from.height * channels);
+    transpose(source, from.height, from.width, channels, columns.data());
+    std::vector<uint8_t> resized(size_t{1} * to.width * from.height * channels);
+    resample(columns.data(), static_cast<size_t>(from.height) * channels, from.width, to.width, filter, isa, resized.data());
+    if (resize_rows) narrowed.resize(resized.size());
+    transpose(resized.data(), to.width, from.height, channels, resize_rows ? narrowed.data() : result);
+    if (!resize_rows) return;
+    source = narrowed.data();
+  }
+  const size_t row_bytes = static_cast<size_t>(to.width) * channels;
+  if (resize_rows)
+    resample(source, row_bytes, from.height, to.height, filter, isa, result);
+  else
+    std::memcpy(result, source, row_bytes * to.height);
+}
+
+}  // namespace sightline
