@@ -23,8 +23,9 @@ Napi::Value resize_image(const Napi::CallbackInfo& info) {
     require(channels != 2, channels_argument.path(), ": expected 1 or 3, received 2");
     const ImageSize to = to_image_size({info[1], "size"});
     using enum ResampleFilter;
-    const ResampleFilter filter = Argument(info[2], "filter")
-                                      .one_of<ResampleFilter>({{"box", box}, {"bilinear", bilinear}, {"bicubic", bicubic}, {"lanczos", lanczos}});
+    const auto filter = Argument(info[2], "filter")
+                            .one_of<ResampleFilter>(
+                                {{"box", box}, {"bilinear", bilinear}, {"bicubic", bicubic}, {"lanczos", lanczos}});
     const Argument cpu(info[3], "cpu");
     const Isa isa = select_isa(cpu.present() ? cpu.string() : std::string());
     // Before the array of the image is looked at: nothing between that and the resizing may run JavaScript.

@@ -120,24 +120,35 @@ void transpose(const uint8_t* source, int rows, int columns, int channels, uint8
 
 void resize_image(const uint8_t* source, ImageSize from, int channels, ImageSize to, ResampleFilter filter, Isa isa,
                   uint8_t* result) {
-  const bool resize_rows = from.height != to.height;
-  std::vector<uint8_t> narrowed;
-  if (from.width != to.width) {
-    // The horizontal pass is the vertical one of the transposed image: one kernel, whose bytes lie side by side.
-    std::vector<uint8_t> columns(size_t{1} * from.width * from.height * channels);
-    transpose(source, from.height, from.width, channels, columns.data());
-    std::vector<uint8_t> resized(size_t{1} * to.width * from.height * channels);
-    resample(columns.data(), static_cast<size_t>(from.height) * channels, from.width, to.width, filter, isa, resized.data());
-    if (resize_rows) narrowed.resize(resized.size());
-    transpose(resized.data(), to.width, from.height, channels, resize_rows ? narrowed.data() : result);
-    if (!resize_rows) return;
-    source = narrowed.data();
+  const auto bytes = [channels](int width, int height) { return size_t{1} * width * height * channels; };
+  const auto vertical = [&](const uint8_t* image, int width, uint8_t* resized) {
+    resample(image, bytes(width, 1), from.height, to.height, filter, isa, resized);
+  };
+  // The horizontal pass is the vertical one of the transposed image: one kernel, whose bytes lie side by side.
+  const auto horizontal = [&](const uint8_t* image, int height, uint8_t* resized) {
+    std::vector<uint8_t> columns(bytes(from.width, height));
+    transpose(image, height, from.width, channels, columns.data());
+    std::vector<uint8_t> resized_columns(bytes(to.width, height));
+    resample(columns.data(), bytes(1, height), from.width, to.width, filter, isa, resized_columns.data());
+    transpose(resized_columns.data(), to.width, height, channels, resized);
+  };
+
+  const bool vertical_first = to.height < from.height && from.height - to.height > 2 * (from.width - to.width);
+  if (from.width == to.width && from.height == to.height) {
+    std::memcpy(result, source, bytes(to.width, to.height));
+  } else if (from.width == to.width) {
+    vertical(source, to.width, result);
+  } else if (from.height == to.height) {
+    horizontal(source, to.height, result);
+  } else if (vertical_first) {
+    std::vector<uint8_t> flattened(bytes(from.width, to.height));
+    vertical(source, from.width, flattened.data());
+    horizontal(flattened.data(), to.height, result);
+  } else {
+    std::vector<uint8_t> narrowed(bytes(to.width, from.height));
+    horizontal(source, from.height, narrowed.data());
+    vertical(narrowed.data(), to.width, result);
   }
-  const size_t row_bytes = static_cast<size_t>(to.width) * channels;
-  if (resize_rows)
-    resample(source, row_bytes, from.height, to.height, filter, isa, result);
-  else
-    std::memcpy(result, source, row_bytes * to.height);
 }
 
 }  // namespace sightline

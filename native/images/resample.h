@@ -28,13 +28,14 @@ struct ImageSize {
 inline constexpr int max_image_side = 1 << 14;
 
 /**
- * Resizes an 8-bit image, equal to Pillow's `resize(size, filter)` without a reducing gap, to the bit.
+ * Resizes an 8-bit image, equal to Pillow 13's `resize(size, filter)` without a reducing gap, to the bit.
  *
  * Per axis, with s = from / to and f = max(s, 1), output sample i has its centre at c = (i + 1/2) s and is the sum of the
  * input samples j around it with the weights filter((j + 1/2 - c) / f), divided by their sum. The weights are computed in
  * float64 and rounded to 22 fractional bits, half away from zero; sums are 32-bit integers, rounded half up to 8 bits and
- * clipped. The horizontal pass comes first; an axis that keeps its size keeps its samples. Every path has the same bits.
- * Source: Pillow, src/libImaging/Resample.c.
+ * clipped. The horizontal pass comes first, but where the height loses more than twice the pixels that the width does the
+ * vertical one (before its version 13 Pillow did not make this exception). An axis that keeps its size keeps its samples.
+ * Every path has the same bits. Source: Pillow, src/libImaging/Resample.c.
  *
  * @param source  (from.height, from.width, channels), row-major
  * @param from    sides in [1, max_image_side]
