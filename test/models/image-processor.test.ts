@@ -4,7 +4,7 @@ import type { Frame } from "../../envs/env.js";
 import { ImageProcessor, type ProcessedImage } from "../../src/models/image-processor.js";
 import { imageProcessorConfig } from "../../src/models/image-processor-config.js";
 import { type ImageProcessorSpec, singleCrop } from "../../src/models/image-processor-spec.js";
-import { anyResolutionRows, imageTokenCount } from "../../src/models/image-tokens.js";
+import { anyResolutionRows, imageTokenCount, NEWLINE_ROW } from "../../src/models/image-tokens.js";
 import { FrameError } from "../../src/models/image-views.js";
 import { maxImageSide } from "../../src/native/images.js";
 import { imagePattern, sha256 } from "../golden/image-pattern.js";
@@ -51,7 +51,6 @@ describe("process equals the processor of Transformers, bit for bit", () => {
   test.each(cases)("$name: $size", ({ config, frame, shape, samples, sha256: hash, rows, columns, grid }) => {
     const processed = processorOf(config).process(imagePattern(...frame));
     const { pixels, arrangement } = processed;
-    // The tiny family has one view, which the reference has without the axis of views.
     expect(processed.shape).toEqual(shape);
     expect(samples.map((_, i) => pixels[Math.floor((i * (pixels.length - 1)) / 4)])).toEqual(samples);
     expect(sha256(pixels)).toBe(hash);
@@ -86,17 +85,20 @@ describe("image tokens", () => {
     expect(count("smolvlm, split", 8, 300, 300)).toBe(17 * 16);
   });
 
-  test("keeps a line that rounding alone would lose", () => {
-    // 24 * (171 / 342) would be 12 in exact arithmetic; whatever the doubles say, 12 of 24 rows hold the frame.
+  test("drops a column of padding where the doubles fall short of a whole number", () => {
     const image: ProcessedImage = {
       pixels: new Float32Array(),
       shape: [],
-      viewSize: { width: 336, height: 336 },
-      originalSize: { width: 490, height: 49 },
-      arrangement: { kind: "any_resolution", rows: 1, columns: 3 },
+      viewSize: { width: 378, height: 378 },
+      originalSize: { width: 49, height: 49 },
+      arrangement: { kind: "any_resolution", rows: 1, columns: 2 },
     };
-    // 49 * (72 / 490) = 7.199999999999999, of 24 rows: 8 above, 8 below.
-    expect(imageTokenCount(image, 14)).toBe(576 + 8 * 73);
+    // 49 * (27 / 49) is 26.999999999999996: the frame covers 27 of 54 columns, of the other 27 each side loses 13.
+    expect(imageTokenCount(image, 14)).toBe(27 * 27 + 27 * (28 + 1));
+    const rows = [...anyResolutionRows(image, 14)].slice(27 * 27, 27 * 27 + 29);
+    const tile = (i: number, firstColumn: number) =>
+      Array.from({ length: 14 }, (_, x) => (1 + i) * 27 * 27 + firstColumn + x);
+    expect(rows).toEqual([...tile(0, 13), ...tile(1, 0), NEWLINE_ROW]);
   });
 
   test("refuses to order the features of another arrangement", () => {
