@@ -77,14 +77,16 @@ Windows resample_windows(int from, int to, ResampleFilter filter) {
   return axis;
 }
 
-void resample(const uint8_t* source, size_t row_bytes, int from, int to, ResampleFilter filter, Isa isa, uint8_t* result) {
-  const Windows axis = resample_windows(from, to, filter);
-  auto run = &portable::resample_rows;
+using ResampleRows = decltype(&portable::resample_rows);
+
+ResampleRows resample_rows_of(Isa isa) {
 #if defined(__x86_64__)
-  if (isa == Isa::avx2) run = &avx2::resample_rows;
-  if (isa == Isa::avx512 || isa == Isa::avx512_bf16) run = &avx512::resample_rows;
+  if (isa == Isa::avx2) return &avx2::resample_rows;
+  if (isa == Isa::avx512 || isa == Isa::avx512_bf16) return &avx512::resample_rows;
+#else
+  (void)isa;
 #endif
-  run(source, row_bytes, axis.windows.data(), to, result);
+  return &portable::resample_rows;
 }
 
 /** (rows, columns, channels) -> (columns, rows, channels). */
@@ -120,17 +122,25 @@ void transpose(const uint8_t* source, int rows, int columns, int channels, uint8
 
 void resize_image(const uint8_t* source, ImageSize from, int channels, ImageSize to, ResampleFilter filter, Isa isa,
                   uint8_t* result) {
+  const ResampleRows resample_rows = resample_rows_of(isa);
   const auto bytes = [channels](int width, int height) { return size_t{1} * width * height * channels; };
   const auto vertical = [&](const uint8_t* image, int width, uint8_t* resized) {
-    resample(image, bytes(width, 1), from.height, to.height, filter, isa, resized);
+    const Windows axis = resample_windows(from.height, to.height, filter);
+    resample_rows(image, bytes(width, 1), axis.windows.data(), to.height, resized);
   };
-  // The horizontal pass is the vertical one of the transposed image: one kernel, whose bytes lie side by side.
+  // The horizontal pass is the vertical one of the transposed image: one kernel, whose bytes lie side by side. Done by strips
+  // of rows, the transposed ones stay in the cache.
   const auto horizontal = [&](const uint8_t* image, int height, uint8_t* resized) {
-    std::vector<uint8_t> columns(bytes(from.width, height));
-    transpose(image, height, from.width, channels, columns.data());
-    std::vector<uint8_t> resized_columns(bytes(to.width, height));
-    resample(columns.data(), bytes(1, height), from.width, to.width, filter, isa, resized_columns.data());
-    transpose(resized_columns.data(), to.width, height, channels, resized);
+    constexpr int most_rows = 64;
+    const Windows axis = resample_windows(from.width, to.width, filter);
+    std::vector<uint8_t> columns(bytes(from.width, most_rows));
+    std::vector<uint8_t> resized_columns(bytes(to.width, most_rows));
+    for (int row = 0; row < height; row += most_rows) {
+      const int rows = std::min(most_rows, height - row);
+      transpose(image + bytes(from.width, row), rows, from.width, channels, columns.data());
+      resample_rows(columns.data(), bytes(1, rows), axis.windows.data(), to.width, resized_columns.data());
+      transpose(resized_columns.data(), to.width, rows, channels, resized + bytes(to.width, row));
+    }
   };
 
   const bool vertical_first = to.height < from.height && from.height - to.height > 2 * (from.width - to.width);

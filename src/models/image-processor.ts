@@ -81,12 +81,26 @@ function luminance(rgb: Uint8Array): Uint8Array {
   return grey;
 }
 
+/** Writes pixels [begin, end) from every `step`th sample from `first` on. */
+function lookUp(
+  table: Float32Array,
+  samples: Uint8Array,
+  first: number,
+  step: number,
+  pixels: Float32Array,
+  begin: number,
+  end: number,
+): void {
+  for (let i = begin, sample = first; i < end; i++, sample += step) pixels[i] = table[samples[sample]!]!;
+}
+
 /** (views, channels, height, width) */
 function viewPixels(views: readonly View[], { width, height }: ImageSize, tables: SampleTables) {
   const shape = [views.length, tables.length, height, width];
   const pixels = new Float32Array(views.length * tables.length * height * width);
   let plane = 0;
   for (const { image, top, left } of views) {
+    const { data, channels } = image;
     const firstRow = Math.max(-top, 0);
     const endRow = Math.min(image.height - top, height);
     const firstColumn = Math.max(-left, 0);
@@ -96,10 +110,8 @@ function viewPixels(views: readonly View[], { width, height }: ImageSize, tables
       if (!isCovered) pixels.fill(table[0]!, plane, plane + height * width);
       for (let y = firstRow; y < endRow; y++) {
         const row = plane + y * width;
-        let sample = ((top + y) * image.width + left + firstColumn) * image.channels + channel;
-        for (let x = firstColumn; x < endColumn; x++, sample += image.channels) {
-          pixels[row + x] = table[image.data[sample]!]!;
-        }
+        const sample = ((top + y) * image.width + left + firstColumn) * channels + channel;
+        lookUp(table, data, sample, channels, pixels, row + firstColumn, row + endColumn);
       }
       plane += height * width;
     });
@@ -125,8 +137,9 @@ function patchPixels(image: ByteImage, policy: SmartResizePolicy, tables: Sample
       const table = tables[channel]!;
       const first = target;
       for (let y = 0; y < patchSize; y++) {
-        let sample = ((row * patchSize + y) * width + column * patchSize) * channels + channel;
-        for (let x = 0; x < patchSize; x++, sample += channels) pixels[target++] = table[data[sample]!]!;
+        const sample = ((row * patchSize + y) * width + column * patchSize) * channels + channel;
+        lookUp(table, data, sample, channels, pixels, target, target + patchSize);
+        target += patchSize;
       }
       for (let t = 1; t < temporalPatchSize; t++, target += patchArea)
         pixels.copyWithin(target, first, first + patchArea);
