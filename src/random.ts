@@ -24,6 +24,10 @@ export const stream = {
   expert: 5,
   /** Everything random in an evaluation. */
   evaluation: 6,
+  /** Episodes of a data set of demonstrations. */
+  demonstratedEpisode: 7,
+  /** Order in which an epoch shows the records of a data set. */
+  recordOrder: 8,
 } as const;
 
 const MULTIPLIER_0 = 0xd2511f53;

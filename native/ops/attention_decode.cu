@@ -180,7 +180,7 @@ __global__ void __launch_bounds__(tile_threads, tile_blocks<Width>) attention_de
 
 /**
  * Adds up the parts of a row and head, in order, and divides. Grid: (groups of 4 heads, B): a warp per head, four elements per
- * lane. Registers (sm_80): 122; no shared memory.
+ * lane. Registers (sm_80): 126; no shared memory.
  */
 __global__ void __launch_bounds__(row_kernel_threads, row_blocks)
     attention_decode_combine_kernel(bf16* __restrict__ out, const int32_t* __restrict__ lengths, const DecodeParts parts, int heads,
@@ -188,6 +188,8 @@ __global__ void __launch_bounds__(row_kernel_threads, row_blocks)
   const int row = static_cast<int>(blockIdx.y), head = static_cast<int>(blockIdx.x) * rows_per_block + static_cast<int>(threadIdx.x) / 32;
   const int c = threadIdx.x % 32 * 4;
   if (head >= heads || c >= head_size) return;
+  bf16* to = out + (static_cast<int64_t>(row) * heads + head) * head_size + c;
+  if (lengths[row] == 0) return store(to, {0.0f, 0.0f, 0.0f, 0.0f});
   const int count = (lengths[row] + part_keys - 1) / part_keys;
   const int64_t place = (static_cast<int64_t>(row) * heads + head) * parts.count;
   float maximum = -INFINITY;
@@ -204,12 +206,12 @@ __global__ void __launch_bounds__(row_kernel_threads, row_blocks)
   }
 #pragma unroll
   for (int e = 0; e < 4; ++e) sum[e] /= total;
-  store(out + (static_cast<int64_t>(row) * heads + head) * head_size + c, sum);
+  store(to, sum);
 }
 
 /**
  * A warp per row and head over all its keys: bit for bit what `attention` computes by rows. Grid: (groups of 4 heads, B).
- * Registers (sm_80): at most 48; no shared memory.
+ * Registers (sm_80): at most 52; no shared memory.
  */
 template <class T, int Columns>
 __global__ void __launch_bounds__(row_kernel_threads, row_blocks)
@@ -221,8 +223,10 @@ __global__ void __launch_bounds__(row_kernel_threads, row_blocks)
     const T* key = a.keys(row, position / block, head / a.group()) + position % block * a.head_size;
     return KeyValue<T>{key, key + a.values()};
   };
+  T* to = out + (static_cast<int64_t>(row) * a.heads + head) * a.head_size;
+  if (a.lengths[row] == 0) return WarpRow<Columns>().store(to, a.head_size, 0.0f);
   const auto result = attend_row<Columns>(a.query(row, head), a.lengths[row], key_value, a.head_size, a.scale);
-  result.sums.store(out + (static_cast<int64_t>(row) * a.heads + head) * a.head_size, a.head_size, 1.0f / result.total);
+  result.sums.store(to, a.head_size, 1.0f / result.total);
 }
 
 template <class T>
@@ -248,6 +252,7 @@ __global__ void __launch_bounds__(256)
                         int heads, int kv_heads, int head_size) {
   const int row = static_cast<int>(blockIdx.x), size = 2 * kv_heads * head_size;
   const T* from = qkv + (static_cast<int64_t>(row) * (heads + 2 * kv_heads) + heads) * head_size;
+  if (pages[row] == nullptr) return;
   T* layer = static_cast<T*>(pages[row]) + layer_offset;
   const int64_t slot = slots[row];
   for (int i = static_cast<int>(threadIdx.x) * Elements; i < size; i += static_cast<int>(blockDim.x) * Elements) {
