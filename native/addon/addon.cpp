@@ -3,6 +3,7 @@
 #include "addon/engine_arguments.h"
 #include "addon/engine_object.h"
 #include "addon/failure.h"
+#include "addon/image_functions.h"
 #include "addon/promise_worker.h"
 #include "engine/cuda_library.h"
 #include "engine/device_choice.h"
@@ -100,6 +101,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("probeCuda", Napi::Function::New(env, probe_cuda));
   exports.Set("freeGpuMemory", Napi::Function::New(env, free_gpu_memory));
   exports.Set("measurePeaks", Napi::Function::New(env, measure_peaks));
+  exports.Set("resizeImage", Napi::Function::New(env, resize_image));
   return exports;
 }
 

@@ -111,8 +111,13 @@ std::vector<float> Argument::float32_array() const {
 }
 
 std::string Argument::byte_array() const {
+  const std::span<const uint8_t> bytes = bytes_in_place();
+  return {bytes.begin(), bytes.end()};
+}
+
+std::span<const uint8_t> Argument::bytes_in_place() const {
   const auto [data, length] = typed_array(napi_uint8_array, "a Uint8Array");
-  return length == 0 ? std::string() : std::string(static_cast<const char*>(data), length);
+  return {static_cast<const uint8_t*>(data), length};
 }
 
 }  // namespace sightline

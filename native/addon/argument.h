@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -44,6 +45,8 @@ class Argument {
   std::vector<int32_t> int32_array() const;
   std::vector<float> float32_array() const;
   std::string byte_array() const;
+  /** The bytes of a Uint8Array where they are: valid until JavaScript runs again. */
+  std::span<const uint8_t> bytes_in_place() const;
   /** The choice whose name the value is. */
   template <class Choice>
   Choice one_of(std::initializer_list<std::pair<const char*, Choice>> choices) const {

@@ -2,9 +2,10 @@ import { constants } from "node:fs";
 import { access, mkdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
-import type { ModelSpec } from "../native/types.js";
+import type { ImageSize, ModelSpec } from "../native/types.js";
 import { ChatTemplate } from "./chat-template.js";
-import { ImageProcessor, imageProcessorConfig } from "./image-processor.js";
+import { ImageProcessor } from "./image-processor.js";
+import { imageProcessorConfig } from "./image-processor-config.js";
 import { tinyVlmConfig } from "./tiny-vlm.js";
 import { Tokenizer } from "./tokenizer.js";
 
@@ -191,7 +192,12 @@ function orInvalid<T>(path: string, expected: string, build: () => T): T {
 /** The files are edited apart but describe one model. */
 function requireAgreement(checkpoint: Checkpoint, endToken: string): void {
   const { folder, spec, tokenizer, imageProcessor } = checkpoint;
-  const requireEqual = (file: string, field: string, received: number, expected: number) => {
+  const requireEqual = <Value extends number | string>(
+    file: string,
+    field: string,
+    received: Value,
+    expected: Value,
+  ) => {
     if (received === expected) return;
     throw new CheckpointError(
       "FILES_DISAGREE",
@@ -200,8 +206,16 @@ function requireAgreement(checkpoint: Checkpoint, endToken: string): void {
     );
   };
   const { preprocessor, tokenizer: tokenizerJson, tokenizerConfig } = checkpointFiles;
-  requireEqual(preprocessor, "size", imageProcessor.settings.size, spec.vision.imageSize);
-  requireEqual(preprocessor, "channels", imageProcessor.settings.channels, spec.vision.channels);
+  const { channels, views } = imageProcessor.spec;
+  const { imageSize } = spec.vision;
+  const describe = ({ width, height }: ImageSize) => `one view of ${width} x ${height}`;
+  requireEqual(
+    preprocessor,
+    "size",
+    "size" in views ? describe(views.size) : `views of the kind "${views.kind}"`,
+    describe({ width: imageSize, height: imageSize }),
+  );
+  requireEqual(preprocessor, "channels", channels, spec.vision.channels);
   requireEqual(tokenizerJson, "vocabulary size", tokenizer.size, spec.decoder.vocabularySize);
   const endTokenId = orInvalid(join(folder, tokenizerConfig), "expected eos_token in the vocabulary", () =>
     tokenizer.tokenId(endToken),

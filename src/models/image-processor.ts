@@ -1,130 +1,78 @@
-import { z } from "zod";
 import type { Frame } from "../../envs/env.js";
-import type { PixelValues } from "../native/types.js";
+import { maxImageSide } from "../native/images.js";
+import type { ByteImage, ImageSize, PixelValues } from "../native/types.js";
+import type { ImageProcessorSpec, SmartResizePolicy } from "./image-processor-spec.js";
+import { FrameError, type ImageArrangement, type View, viewsOf } from "./image-views.js";
 
-/** How a frame becomes pixel values: grey or not, resize, rescale, normalise, in this order. */
-export interface ImageProcessorSettings {
-  /** Height and width of the result, in pixels. */
-  readonly size: number;
-  /** 1 takes the frame's luminance, 3 its red, green and blue. */
-  readonly channels: 1 | 3;
-  /** Factor on the 8-bit samples. */
-  readonly rescale: number;
-  /** (channels) subtracted after rescaling. */
-  readonly mean: readonly number[];
-  /** (channels) divided by after that, not 0. */
-  readonly std: readonly number[];
+/** A frame as the vision encoder takes it, with what a model family needs to place its features. */
+export interface ProcessedImage {
+  /**
+   * (views, channels, height, width), row-major; for the arrangement `patches` (patches, channels * T * P * P), the rows
+   * grouped by the merged token that they belong to, with T the temporal and P the spatial patch size.
+   */
+  readonly pixels: PixelValues;
+  readonly shape: readonly number[];
+  /** Of each view. */
+  readonly viewSize: ImageSize;
+  /** Of the frame (`image_sizes`). */
+  readonly originalSize: ImageSize;
+  readonly arrangement: ImageArrangement;
 }
 
-/** Pillow's number of its BOX filter, as `preprocessor_config.json` writes it. */
-const PILLOW_BOX = 4;
-
-const perChannel = z.array(z.number()).min(1);
-
-/** Reads `preprocessor_config.json`. */
-export const imageProcessorConfig = z
-  .strictObject({
-    image_processor_type: z.string().optional(),
-    do_grayscale: z.boolean(),
-    do_resize: z.literal(true),
-    size: z.strictObject({ height: z.int().positive(), width: z.int().positive() }),
-    resample: z.literal(PILLOW_BOX),
-    do_rescale: z.literal(true),
-    rescale_factor: z.number().positive(),
-    do_normalize: z.literal(true),
-    image_mean: perChannel,
-    image_std: perChannel.refine((std) => !std.includes(0), "expected no deviation to be 0"),
-  })
-  .superRefine((config, context) => {
-    const problem = (path: string, message: string) =>
-      context.addIssue({ code: "custom", path: [path], message });
-    const channels = config.do_grayscale ? 1 : 3;
-    const { height, width } = config.size;
-    if (height !== width) problem("size", `expected a square, received ${height} x ${width}`);
-    for (const key of ["image_mean", "image_std"] as const) {
-      if (config[key].length !== channels) {
-        problem(key, `expected ${channels} number(s), one per channel, received ${config[key].length}`);
-      }
-    }
-  })
-  .transform(
-    (config): ImageProcessorSettings => ({
-      size: config.size.height,
-      channels: config.do_grayscale ? 1 : 3,
-      rescale: config.rescale_factor,
-      mean: config.image_mean,
-      std: config.image_std,
-    }),
-  );
-
-/** A frame whose data do not fit its size. */
-export class FrameError extends Error {
-  readonly code = "INVALID_FRAME";
-
-  constructor(message: string) {
-    super(message);
-    this.name = "FrameError";
-  }
-}
+/** Pixel values by sample, one table per channel. */
+type SampleTables = readonly Float32Array[];
 
 /**
- * Frames to pixel values, with Pillow's arithmetic to the bit: luminance as `convert("L")`, then
- * `resize(size, BOX)` on 8-bit samples, then in float32 (p * rescale - mean) / std from a table of 256 values.
+ * Frames to pixel values, equal to the bit to what the processors of Hugging Face Transformers compute with Pillow and
+ * NumPy: views resized as 8-bit samples, then rescaled in float64 and rounded to float32, then (x - mean) / std in float32.
  */
 export class ImageProcessor {
-  readonly settings: ImageProcessorSettings;
-  /** Per channel, the pixel value of each sample. */
-  readonly #values: readonly Float32Array[];
-  readonly #windows = new Map<number, BoxWindows>();
+  readonly spec: ImageProcessorSpec;
+  readonly #tables: SampleTables;
 
-  constructor(settings: ImageProcessorSettings) {
-    this.settings = settings;
-    this.#values = settings.mean.map((mean, channel) =>
+  constructor(spec: ImageProcessorSpec) {
+    this.spec = spec;
+    this.#tables = spec.mean.map((mean, channel) =>
       Float32Array.from({ length: 256 }, (_, sample) => {
-        const rescaled = Math.fround(sample * settings.rescale);
+        const rescaled = Math.fround(sample * spec.rescale);
         const centred = Math.fround(rescaled - Math.fround(mean));
         // Adding zero turns -0, which a negative deviation makes of 0, into 0.
-        return centred / Math.fround(settings.std[channel]!) + 0;
+        return centred / Math.fround(spec.std[channel]!) + 0;
       }),
     );
   }
 
   /**
-   * @returns (channels, size, size), row-major, owned by the caller
-   * @throws FrameError where `frame.data` does not hold width * height * 3 bytes
+   * @returns an image of its own for each frame
+   * @throws FrameError where `frame.data` does not hold width * height * 3 bytes, or its aspect ratio is beyond the policy's
    */
-  process(frame: Frame): PixelValues {
-    const { width, height, data } = frame;
-    if (!(width > 0 && height > 0) || data.length !== width * height * 3) {
+  process(frame: Frame): ProcessedImage {
+    const image = this.#toImage(frame);
+    const { views, size, arrangement } = viewsOf(image, this.spec);
+    const { views: policy } = this.spec;
+    const { pixels, shape } =
+      policy.kind === "smart_resize"
+        ? patchPixels(views[0]!.image, policy, this.#tables)
+        : viewPixels(views, size, this.#tables);
+    const originalSize = { width: frame.width, height: frame.height };
+    return { pixels, shape, viewSize: size, originalSize, arrangement };
+  }
+
+  #toImage({ width, height, data }: Frame): ByteImage {
+    const isSide = (side: number) => Number.isInteger(side) && side >= 1 && side <= maxImageSide;
+    if (!isSide(width) || !isSide(height) || data.length !== width * height * 3) {
       throw new FrameError(
-        `frame: expected width * height * 3 bytes with both sides > 0, ` +
+        `frame: expected width * height * 3 bytes with both sides in [1, ${maxImageSide}], ` +
           `received ${data.length} bytes for ${width} x ${height}`,
       );
     }
-    const { size, channels } = this.settings;
-    const pixels = new Float32Array(channels * size * size);
-    for (let channel = 0; channel < channels; channel++) {
-      const plane = channels === 1 ? luminance(data) : everyThird(data, channel);
-      const narrowed = resizeRows(plane, width, height, this.#windowsFor(width));
-      const samples = resizeColumns(narrowed, size, this.#windowsFor(height));
-      const values = this.#values[channel]!;
-      const offset = channel * size * size;
-      for (let i = 0; i < samples.length; i++) pixels[offset + i] = values[samples[i]!]!;
-    }
-    return pixels;
-  }
-
-  #windowsFor(inputSize: number): BoxWindows {
-    let windows = this.#windows.get(inputSize);
-    if (windows === undefined) {
-      windows = boxWindows(inputSize, this.settings.size);
-      this.#windows.set(inputSize, windows);
-    }
-    return windows;
+    return this.spec.channels === 3
+      ? { width, height, channels: 3, data }
+      : { width, height, channels: 1, data: luminance(data) };
   }
 }
 
-/** ITU-R 601-2 luma with 16 fractional bits, rounded to nearest: 0.299 R + 0.587 G + 0.114 B. */
+/** ITU-R 601-2 luma as Pillow's `convert("L")`: 0.299 R + 0.587 G + 0.114 B, 16 fractional bits, rounded to nearest. */
 function luminance(rgb: Uint8Array): Uint8Array {
   const grey = new Uint8Array(rgb.length / 3);
   for (let i = 0, j = 0; i < grey.length; i++, j += 3) {
@@ -133,86 +81,75 @@ function luminance(rgb: Uint8Array): Uint8Array {
   return grey;
 }
 
-function everyThird(rgb: Uint8Array, first: number): Uint8Array {
-  const plane = new Uint8Array(rgb.length / 3);
-  for (let i = 0, j = first; i < plane.length; i++, j += 3) plane[i] = rgb[j]!;
-  return plane;
+/** Writes pixels [begin, end) from every `step`th sample from `first` on. */
+function lookUp(
+  table: Float32Array,
+  samples: Uint8Array,
+  first: number,
+  step: number,
+  pixels: Float32Array,
+  begin: number,
+  end: number,
+): void {
+  for (let i = begin, sample = first; i < end; i++, sample += step) pixels[i] = table[samples[sample]!]!;
 }
 
-/** Fractional bits of the resize weights: 8 bits of sample, 2 of headroom, in 32. */
-const WEIGHT_BITS = 22;
-const ONE_HALF = 1 << (WEIGHT_BITS - 1);
+/** (views, channels, height, width) */
+function viewPixels(views: readonly View[], { width, height }: ImageSize, tables: SampleTables) {
+  const shape = [views.length, tables.length, height, width];
+  const pixels = new Float32Array(views.length * tables.length * height * width);
+  let plane = 0;
+  for (const { image, top, left } of views) {
+    const { data, channels } = image;
+    const firstRow = Math.max(-top, 0);
+    const endRow = Math.min(image.height - top, height);
+    const firstColumn = Math.max(-left, 0);
+    const endColumn = Math.min(image.width - left, width);
+    const isCovered = firstRow === 0 && firstColumn === 0 && endRow === height && endColumn === width;
+    tables.forEach((table, channel) => {
+      if (!isCovered) pixels.fill(table[0]!, plane, plane + height * width);
+      for (let y = firstRow; y < endRow; y++) {
+        const row = plane + y * width;
+        const sample = ((top + y) * image.width + left + firstColumn) * channels + channel;
+        lookUp(table, data, sample, channels, pixels, row + firstColumn, row + endColumn);
+      }
+      plane += height * width;
+    });
+  }
+  return { pixels, shape };
+}
 
 /**
- * For each output sample the input samples it averages. The box filter weighs all of them alike, so one
- * weight per output does; weights are not negative and add up to one, so no result needs clipping.
+ * (rows * columns, channels * T * P * P). Patches lie in the order (row / M, column / M, row % M, column % M) with M the merge
+ * size, so that those of one merged token follow each other; a patch's values in the order (channel, T, y, x).
  */
-interface BoxWindows {
-  /** (size) first input sample. */
-  readonly starts: Int32Array;
-  /** (size) end of the window, exclusive. */
-  readonly ends: Int32Array;
-  /** (size) weight of each sample in the window, with `WEIGHT_BITS` fractional bits. */
-  readonly weights: Int32Array;
-}
-
-/**
- * Pillow's windows for resizing `inputSize` samples to `size` with the BOX filter (Pillow, Resample.c):
- * with s = inputSize / size and center c = (i + 1/2) s, the samples j whose distance (j + 1/2 - c) / max(s, 1)
- * is in (-1/2, 1/2].
- */
-function boxWindows(inputSize: number, size: number): BoxWindows {
-  const scale = inputSize / size;
-  const width = Math.max(scale, 1);
-  const starts = new Int32Array(size);
-  const ends = new Int32Array(size);
-  const weights = new Int32Array(size);
-  for (let i = 0; i < size; i++) {
-    const center = (i + 0.5) * scale;
-    const isInside = (j: number) => {
-      const distance = (j - center + 0.5) * (1 / width);
-      return distance > -0.5 && distance <= 0.5;
-    };
-    let start = Math.max(Math.trunc(center - width / 2 + 0.5), 0);
-    let end = Math.min(Math.trunc(center + width / 2 + 0.5), inputSize);
-    while (!isInside(start)) start++;
-    while (!isInside(end - 1)) end--;
-    starts[i] = start;
-    ends[i] = end;
-    weights[i] = Math.trunc((1 / (end - start)) * (1 << WEIGHT_BITS) + 0.5);
-  }
-  return { starts, ends, weights };
-}
-
-/** (height, width) -> (height, size). */
-function resizeRows(plane: Uint8Array, width: number, height: number, windows: BoxWindows): Uint8Array {
-  const { starts, ends, weights } = windows;
-  const size = starts.length;
-  const narrowed = new Uint8Array(height * size);
-  for (let y = 0; y < height; y++) {
-    const row = y * width;
-    for (let x = 0; x < size; x++) {
-      const end = row + ends[x]!;
-      let sum = 0;
-      for (let j = row + starts[x]!; j < end; j++) sum += plane[j]!;
-      narrowed[y * size + x] = (sum * weights[x]! + ONE_HALF) >> WEIGHT_BITS;
+function patchPixels(image: ByteImage, policy: SmartResizePolicy, tables: SampleTables) {
+  const { patchSize, mergeSize, temporalPatchSize } = policy;
+  const { width, height, channels, data } = image;
+  const rows = height / patchSize;
+  const columns = width / patchSize;
+  const patchArea = patchSize * patchSize;
+  const patchLength = channels * temporalPatchSize * patchArea;
+  const pixels = new Float32Array(rows * columns * patchLength);
+  let target = 0;
+  const writePatch = (row: number, column: number) => {
+    for (let channel = 0; channel < channels; channel++) {
+      const table = tables[channel]!;
+      const first = target;
+      for (let y = 0; y < patchSize; y++) {
+        const sample = ((row * patchSize + y) * width + column * patchSize) * channels + channel;
+        lookUp(table, data, sample, channels, pixels, target, target + patchSize);
+        target += patchSize;
+      }
+      for (let t = 1; t < temporalPatchSize; t++, target += patchArea)
+        pixels.copyWithin(target, first, first + patchArea);
+    }
+  };
+  for (let row = 0; row < rows; row += mergeSize) {
+    for (let column = 0; column < columns; column += mergeSize) {
+      for (let i = 0; i < mergeSize * mergeSize; i++)
+        writePatch(row + Math.floor(i / mergeSize), column + (i % mergeSize));
     }
   }
-  return narrowed;
-}
-
-/** (height, size) -> (size, size). */
-function resizeColumns(plane: Uint8Array, size: number, windows: BoxWindows): Uint8Array {
-  const { starts, ends, weights } = windows;
-  const samples = new Uint8Array(size * size);
-  for (let y = 0; y < size; y++) {
-    const start = starts[y]! * size;
-    const end = ends[y]! * size;
-    for (let x = 0; x < size; x++) {
-      let sum = 0;
-      for (let j = start + x; j < end; j += size) sum += plane[j]!;
-      samples[y * size + x] = (sum * weights[y]! + ONE_HALF) >> WEIGHT_BITS;
-    }
-  }
-  return samples;
+  return { pixels, shape: [rows * columns, patchLength] };
 }

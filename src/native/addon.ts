@@ -3,12 +3,15 @@ import { createRequire } from "node:module";
 import path from "node:path";
 import { SightlineError } from "./errors.js";
 import type {
+  ByteImage,
   Completion,
+  CpuPath,
   CudaFindings,
   EngineOptions,
   ForwardOptions,
   ForwardResult,
   GenerateRequest,
+  ImageSize,
   LoadSource,
   MemoryUse,
   OptimizerStep,
@@ -17,6 +20,7 @@ import type {
   PeakOptions,
   Peaks,
   Profile,
+  ResampleFilter,
   SaveTarget,
   Sequence,
   StepResult,
@@ -54,6 +58,8 @@ export interface NativeEngine {
 export interface NativeModule {
   createEngine(options: EngineOptions & { threads: number }): Promise<NativeEngine>;
   measurePeaks(options: PeakOptions & { threads: number }): Promise<Peaks>;
+  /** (size.height, size.width, image.channels); every path gives the same bytes. */
+  resizeImage(image: ByteImage, size: ImageSize, filter: ResampleFilter, cpu?: CpuPath): Uint8Array;
   /** Throws UNSUPPORTED where the library of the CUDA backend cannot be opened. */
   probeCuda(): CudaFindings;
   /** Throws UNSUPPORTED where the GPU cannot be used. */

@@ -125,6 +125,21 @@ export interface EngineOptions {
   tokenBytes?: readonly Uint8Array[];
 }
 
+/** In pixels; the native code takes sides from 1 to 16384. */
+export interface ImageSize {
+  readonly width: number;
+  readonly height: number;
+}
+
+/** An 8-bit image: `data` holds (height, width, channels), row by row from the top left. */
+export interface ByteImage extends ImageSize {
+  readonly channels: 1 | 3;
+  readonly data: Uint8Array;
+}
+
+/** Kernels that images are resized with, by Pillow's names. */
+export type ResampleFilter = "box" | "bilinear" | "bicubic" | "lanczos";
+
 /** Image input as the vision encoder takes it: (channels, imageSize, imageSize), row-major. */
 export type PixelValues = Float32Array;
 

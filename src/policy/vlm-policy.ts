@@ -82,7 +82,10 @@ export class VlmPolicy implements Policy {
   }
 
   encode(frame: Frame, prompt: string): Prompt {
-    return { tokens: this.#tokensOf(prompt), images: [this.#checkpoint.imageProcessor.process(frame)] };
+    return {
+      tokens: this.#tokensOf(prompt),
+      images: [this.#checkpoint.imageProcessor.process(frame).pixels],
+    };
   }
 
   async respond(prompt: Prompt, options: RespondOptions, signal?: AbortSignal): Promise<Response> {

@@ -31,13 +31,14 @@ const nativeLayers: Record<string, string[]> = {
   core: [],
   ops: ["core"],
   io: ["core"],
+  images: ["core"],
   autograd: ["core", "ops"],
   nn: ["core", "ops", "autograd"],
   models: ["core", "ops", "autograd", "nn"],
   engine: ["core", "ops", "autograd", "nn", "models", "io", "cuda"],
   cuda: ["core", "ops"],
   emulator: ["core", "cuda"],
-  addon: ["core", "ops", "io", "engine", "models", "nn", "cuda", "emulator"],
+  addon: ["core", "ops", "io", "images", "engine", "models", "nn", "cuda", "emulator"],
 };
 
 function layerOf(file: string): string | undefined {

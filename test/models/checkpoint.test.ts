@@ -43,7 +43,11 @@ describe("readCheckpoint", () => {
   test("reads the tiny model's folder", async () => {
     const { spec, tokenizer, chatTemplate, imageProcessor } = await readCheckpoint(folder);
     expect(spec.decoder.vocabularySize).toBe(tokenizer.size);
-    expect(imageProcessor.settings.size).toBe(spec.vision.imageSize);
+    const { imageSize } = spec.vision;
+    expect(imageProcessor.spec.views).toEqual({
+      kind: "stretch",
+      size: { width: imageSize, height: imageSize },
+    });
     expect(chatTemplate.render([], true)).toBe("<bos> ASSISTANT:");
   });
 
