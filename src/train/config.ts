@@ -19,7 +19,9 @@ const model = z.strictObject({
   checkpoint: z
     .string()
     .min(1)
-    .describe("Model folder to start from, relative to the working directory; or `tiny-vlm`, which ships."),
+    .describe(
+      "Model folder to start from, relative to the working directory; or one that ships: `tiny-vlm`, `tiny-vlm-ez-points`.",
+    ),
   weights: z
     .enum(["trained", "fresh"])
     .default("trained")

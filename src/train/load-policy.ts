@@ -8,7 +8,7 @@ import type { RunConfig } from "./config.js";
 import { packagePath } from "./package-path.js";
 
 /** The models that ship with the package, by the name a configuration gives them. */
-const shippedModels = ["tiny-vlm"];
+const shippedModels = ["tiny-vlm", "tiny-vlm-ez-points"];
 
 /** Folder of a model: that of a shipped one, or a path relative to the working directory. */
 export function modelFolder(checkpoint: string): string {

@@ -1,4 +1,5 @@
 /** Complete configurations by name. A preset states what differs from the schema's defaults. */
+import { cardGamePresets } from "./card-game-presets.js";
 import { type PpoRunConfig, parseConfig, type RunConfigInput, type SftRunConfig } from "./config.js";
 import { paperScalePresets } from "./paper-scale-presets.js";
 
@@ -68,5 +69,6 @@ export const presets: Readonly<Record<string, () => RunConfigInput>> = {
   "number-line": () => numberLineInput,
   "number-line-sft": numberLineSft,
   "number-line-sft-refine": numberLineSftRefine,
+  ...cardGamePresets,
   ...paperScalePresets,
 };
