@@ -24,6 +24,8 @@ export const stream = {
   expert: 5,
   /** Everything random in an evaluation. */
   evaluation: 6,
+  /** What adapters drop of their inputs in a pass that scores. */
+  dropout: 8,
 } as const;
 
 const MULTIPLIER_0 = 0xd2511f53;

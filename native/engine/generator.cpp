@@ -96,9 +96,13 @@ void Generator::serve(GenerateJob& job, const std::shared_ptr<Prefix>& prefix) {
   active_.back().jobs.push_back(std::move(job));
 }
 
+bool Generator::sharable(const GenerateRequest& request) const {
+  return request.sampling.temperature == 0.0f && !vlm_.parameters().drops();
+}
+
 bool Generator::share_response(GenerateJob& job, const Prefix& prefix) {
   const GenerateRequest& request = job.request;
-  if (request.sampling.temperature != 0.0f) return false;
+  if (!sharable(request)) return false;
   const auto ends_alike = [&](const auto& other) {
     return other.max_new_tokens == request.max_new_tokens && other.stop_strings == request.stop_strings;
   };
@@ -109,7 +113,7 @@ bool Generator::share_response(GenerateJob& job, const Prefix& prefix) {
     }
   for (Active& active : active_) {
     const GenerateRequest& other = active.request();
-    if (active.prefix.get() == &prefix && other.sampling.temperature == 0.0f && ends_alike(other)) {
+    if (active.prefix.get() == &prefix && sharable(other) && ends_alike(other)) {
       active.jobs.push_back(std::move(job));
       return true;
     }
@@ -119,7 +123,7 @@ bool Generator::share_response(GenerateJob& job, const Prefix& prefix) {
 
 void Generator::finish(Active& active) {
   const GenerateRequest& request = active.request();
-  if (request.sampling.temperature == 0.0f)
+  if (sharable(request))
     active.prefix->greedy_responses.push_back({request.max_new_tokens, request.stop_strings, active.completion});
   for (const GenerateJob& job : active.jobs) job.resolve(active.completion);
 }
@@ -139,7 +143,10 @@ void Generator::prefill(const std::vector<std::shared_ptr<Prefix>>& prefixes) {
   const ProfileScope scope(device_, "prefill");
   std::vector<Sequence> sequences;
   for (const auto& prefix : prefixes) sequences.push_back({prefix->prompt, {}});
-  const Packing packing = pack(device_, sequences, vlm_.spec());
+  const ParameterSet& parameters = vlm_.parameters();
+  std::optional<RandomKey> dropout_key;
+  if (parameters.drops()) dropout_key = {parameters.seed(), static_cast<uint32_t>(parameters.steps())};
+  const Packing packing = pack(device_, sequences, vlm_.spec(), dropout_key);
   std::vector<void*> row_pages(packing.ids.values().size());
   std::vector<int32_t> row_slots(packing.ids.values().size());
   for (size_t i = 0; i < prefixes.size(); ++i)
@@ -153,14 +160,14 @@ void Generator::prefill(const std::vector<std::shared_ptr<Prefix>>& prefixes) {
   Tape tape(device_, Tape::Mode::inference);
   Var features;
   if (!packing.images.empty())
-    features = image_features_.encode(tape, packing.images);
+    features = image_features_.encode(tape, packing.images, packing.image_keys);
   PrefillAttention attention(packing.segments, packing.first_outputs, device_.mirror(std::move(row_pages)),
                              device_.mirror(std::move(row_slots)));
   Decoder& decoder = vlm_.decoder();
   const Var hidden = decoder.forward(tape, decoder.embed(tape, packing.ids, features), packing.positions, attention,
-                                     packing.output_rows);
+                                     packing.output_rows, packing.row_keys);
   const Var ends = gather_rows(tape, hidden, packing.prompt_end_outputs);
-  const Var values = vlm_.value_head().forward(tape, ends);
+  const Var values = vlm_.value_head().forward(tape, ends, packing.prompt_end_keys);
   const std::vector<float> numbers = device_.read(values->value);
   for (size_t i = 0; i < prefixes.size(); ++i) {
     Prefix& prefix = *prefixes[i];
@@ -178,10 +185,12 @@ Tensor Generator::decode(size_t count) {
   std::vector<int32_t> ids, positions, lengths, slots;
   std::vector<void*> row_pages;
   size_t max_pages = 0;
+  RowKeyList keys;
   for (size_t i = 0; i < count; ++i) {
     Active& active = active_[i];
     const size_t position = active.prefix->prompt.tokens.size() + active.completion.tokens.size() - 1;
     if (position % attention_block == 0) active.pages.push_back(new_page());
+    if (vlm_.parameters().drops()) keys.add(active.request().random_key, static_cast<int64_t>(position));
     ids.push_back(active.completion.tokens.back());
     positions.push_back(static_cast<int32_t>(position));
     lengths.push_back(static_cast<int32_t>(position) + 1);
@@ -199,7 +208,7 @@ Tensor Generator::decode(size_t count) {
                            device_.mirror(std::move(page_table)), device_.mirror(std::move(lengths)));
   Decoder& decoder = vlm_.decoder();
   return decoder.forward(tape, decoder.embed(tape, device_.mirror(std::move(ids)), nullptr), device_.mirror(std::move(positions)),
-                         attention, {})->value;
+                         attention, {}, keys.take(device_))->value;
 }
 
 void Generator::sample(const Tensor& hidden) {

@@ -97,7 +97,7 @@ export async function* sft<Info>(options: SftOptions<Info>): AsyncGenerator<SftU
       batch.push(await demonstrate(options, new Random(deriveKey(seed, stream.expert, step, i))));
     }
 
-    const scores = await policy.score(batch);
+    const scores = await policy.score(batch, { dropoutKey: deriveKey(seed, stream.dropout, step) });
     // L = -(1 / N) sum_t log p_t over the N response tokens of the batch.
     const tokens = scores.logProbs.length;
     const loss = scores.logProbs.reduce((sum, logProb) => sum - logProb, 0) / tokens;

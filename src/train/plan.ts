@@ -156,7 +156,7 @@ async function playUpdate(engine: Engine, { model, options, work }: PlanRequest)
     (component) => options.trainable?.[component] !== "frozen",
   );
   const train = async () => {
-    const scores = await engine.forward(batch);
+    const scores = await engine.forward(batch, { dropoutKey: [0, 0] });
     await engine.backward(scores, {
       logProbs: new Float32Array(scores.logProbs.length),
       values: new Float32Array(batch.length),
