@@ -39,6 +39,7 @@ export {
 export { AlgorithmError } from "./algorithms/algorithm-error.js";
 export { type PpoConfig, type PpoOptions, type PpoState, type PpoUpdate, ppo } from "./algorithms/ppo.js";
 export { ppoMetrics } from "./algorithms/ppo-metrics.js";
+export { noQuirks, type PpoQuirks } from "./algorithms/quirks.js";
 export {
   type SftConfig,
   type SftOptions,
@@ -77,8 +78,15 @@ export {
   type ValueLoss,
   valueLoss,
 } from "./rl/ppo-objective.js";
-export { cosineSchedule, type Schedule } from "./rl/schedule.js";
-export { actionStart, tokenWeights, weightedLogProb } from "./rl/thought-weights.js";
+export { cosineSchedule, periodicCosine, type Schedule } from "./rl/schedule.js";
+export {
+  actionStart,
+  type ResponseParts,
+  responseParts,
+  type Span,
+  tokenWeights,
+  weightedLogProb,
+} from "./rl/thought-weights.js";
 
 // Rollouts
 export { Collector, type CollectorOptions } from "./rollout/collector.js";
@@ -114,6 +122,6 @@ export { createProgress, type Progress, silentProgress } from "./train/progress.
 export { resolveConfig } from "./train/resolve-config.js";
 export { type Algorithm, type RunOptions, type RunOutcome, type RunSettings, run } from "./train/run.js";
 export { RunFolder, RunFolderError } from "./train/run-folder.js";
-export { findTask, type Task } from "./train/tasks.js";
+export { type EnvironmentOptions, findTask, type Task } from "./train/tasks.js";
 export { type Trace, type TraceEvent, toTrace } from "./train/trace.js";
 export { type TrainOptions, train } from "./train/train.js";

@@ -35,7 +35,7 @@ export function greaterThan(bound: number): Range {
 export function optional(range: Range): Range {
   return {
     expected: `${range.expected} or nothing`,
-    holds: (value) => value === undefined || range.holds(value),
+    holds: (value) => value === undefined || value === null || range.holds(value),
   };
 }
 

@@ -1,13 +1,16 @@
 import type { SurrogateLoss, ValueLoss } from "../rl/ppo-objective.js";
 import { explainedVariance, Mean } from "../rl/statistics.js";
 import { rolloutMetrics } from "../rollout/rollout-metrics.js";
+import { windowMetrics } from "../rollout/trailing-window.js";
 import type { Sample } from "./samples.js";
 
 /** What each metric means. A key is absent from an update where nothing defines its value. */
 export const ppoMetrics = {
   ...rolloutMetrics,
+  ...windowMetrics,
   "rollout/log_prob_mismatch_max":
-    "Largest difference between sampled and scored log-probs before the update.",
+    "Largest difference between sampled and scored log-probs before the update. Where the update has a scoring context of its " +
+    "own: between that pass and the first forward, over samples that both score under the same prompt.",
   "ppo/policy_loss": "Mean clipped surrogate loss over all samples and epochs.",
   "ppo/value_loss": "Mean value loss over all samples and epochs, before its coefficient.",
   "ppo/entropy": "Mean entropy of a token's distribution, in nats; only with an entropy bonus.",
@@ -77,10 +80,10 @@ export class UpdateStatistics {
 export function describeSamples(samples: readonly Sample[]) {
   const thought = new Mean();
   const action = new Mean();
-  for (const { sampledLogProbs, firstActionToken } of samples) {
-    if (firstActionToken === undefined) continue;
-    thought.add(sum(sampledLogProbs.subarray(0, firstActionToken)));
-    action.add(sum(sampledLogProbs.subarray(firstActionToken)));
+  for (const { oldLogProbs, parts, hasAction } of samples) {
+    if (!hasAction) continue;
+    thought.add(sum(oldLogProbs.subarray(parts.thought.start, parts.thought.end)));
+    action.add(sum(oldLogProbs.subarray(parts.action.start, parts.action.end)));
   }
   const values = Float64Array.from(samples, ({ oldValue }) => oldValue);
   const returns = Float64Array.from(samples, (sample) => sample.return);

@@ -15,25 +15,28 @@
  *   Schulman et al. 2017, equation 8) and a floor under the advantages' spread are added against collapse; the
  *   paper's code instead drops the policy gradient of samples whose ratio exceeds 10.
  * - The value loss is clipped only when asked for.
+ * `quirks` brings back what the implementation does, piece by piece (docs/paper-mode.md).
  *
  * Deliberately not here: a reference model (the paper has none); stopping an epoch by its mean KL
  * (one rare token ends it; dual clip bounds that token instead); evaluation, checkpoints, early stopping (`train`).
  */
 import type { Environment } from "../../envs/env.js";
-import type { ForwardResult, OutputGradient } from "../native/types.js";
+import type { ForwardResult, OutputGradient, ParameterGroup } from "../native/types.js";
 import type { Policy } from "../policy/policy.js";
 import { deriveKey, Random, stream } from "../random.js";
 import { clippedSurrogate, klK3, klK3Gradient, valueLoss } from "../rl/ppo-objective.js";
-import { cosineSchedule } from "../rl/schedule.js";
+import { cosineSchedule, periodicCosine } from "../rl/schedule.js";
 import { moments } from "../rl/statistics.js";
-import { weightedLogProb } from "../rl/thought-weights.js";
 import { Collector } from "../rollout/collector.js";
 import { dropUndefined, summarizeRollout } from "../rollout/rollout-metrics.js";
+import { TrailingWindow, type WindowedEpisode } from "../rollout/trailing-window.js";
 import type { EnvironmentState, Rollout } from "../rollout/trajectory.js";
 import { AlgorithmError, requireFinite } from "./algorithm-error.js";
 import * as check from "./config-check.js";
 import { describeSamples, type PpoMetric, type SampleLoss, UpdateStatistics } from "./ppo-metrics.js";
-import { logProbMismatch, type Sample, shuffledMinibatches, toSamples } from "./samples.js";
+import { noQuirks, type PpoQuirks } from "./quirks.js";
+import { inParts, logProbMismatch, type Sample, shuffledMinibatches, toSamples } from "./samples.js";
+import { Scoring } from "./scoring.js";
 
 export interface PpoConfig {
   /** Updates of the whole run, >= 1. The learning rate reaches its final value in the last one. */
@@ -51,8 +54,8 @@ export interface PpoConfig {
   microbatchSize?: number | undefined;
   /** ε in (0, 1): the ratio earns nothing beyond 1 - ε and 1 + ε. */
   clipRange: number;
-  /** c > 1 + ε: bounds the ratio of bad actions from above. Omitted: no bound. */
-  dualClip?: number | undefined;
+  /** c > 1 + ε: bounds the ratio of bad actions from above. Null or omitted: no bound. */
+  dualClip?: number | null | undefined;
   /** Discount γ per environment step, in [0, 1]. */
   gamma: number;
   /** lambda of generalized advantage estimation, in [0, 1]: 0 trusts the critic, 1 the returns. */
@@ -72,8 +75,8 @@ export interface PpoConfig {
   warmupSteps: number;
   /** Factor on the value loss, >= 0; matters for the part of its gradient that reaches the shared model. */
   valueLossCoefficient: number;
-  /** c > 0: clips the value loss at this distance from the sampled value. Omitted: plain squared error. */
-  valueClipRange?: number | undefined;
+  /** c > 0: clips the value loss at this distance from the sampled value. Null or omitted: plain squared error. */
+  valueClipRange?: number | null | undefined;
   /**
    * β >= 0, the penalty per nat of KL divergence from the policy that sampled the rollout. Where a response that was
    * likely has become unlikely, the clipped surrogate is flat and only this brings it back.
@@ -83,10 +86,12 @@ export interface PpoConfig {
   entropyCoefficient: number;
   /** Advantages are divided by their standard deviation or by this, whichever is larger; >= 0. */
   advantageStdFloor: number;
-  /** Largest gradient norm of the policy, > 0. */
-  maxGradientNorm: number;
-  /** Largest gradient norm of the value head, > 0. */
-  valueMaxGradientNorm: number;
+  /** Added to that divisor, >= 0. */
+  advantageEpsilon: number;
+  /** Largest gradient norm of the policy, > 0; null: no clipping. */
+  maxGradientNorm: number | null;
+  /** Largest gradient norm of the value head, > 0; null: no clipping. */
+  valueMaxGradientNorm: number | null;
   /** Decay of Adam's first and second moment, each in [0, 1). */
   adamBetas: [number, number];
   /** Added to the root of Adam's second moment, > 0; larger keeps small gradients small. */
@@ -104,6 +109,8 @@ export interface PpoConfig {
    * for it before the first step, >= 0, in nats. 0 where the backend promises equal bits, as the CPU's does.
    */
   maxLogProbMismatch: number;
+  /** Finished episodes, >= 1, over which the metrics of the trailing window are taken. Null or omitted: no such metrics. */
+  successWindow?: number | null | undefined;
 }
 
 /** Where a run stands between two updates, as plain JSON. With the policy's checkpoint it continues bit for bit. */
@@ -113,6 +120,8 @@ export interface PpoState {
   /** Environment steps played so far, over all environments. */
   environmentSteps: number;
   environments: EnvironmentState[];
+  /** The trailing window's episodes; only with `successWindow`. */
+  window?: WindowedEpisode[];
 }
 
 export interface PpoUpdate {
@@ -131,6 +140,8 @@ export interface PpoOptions {
   policy: Policy;
   environments: readonly Environment[];
   config: PpoConfig;
+  /** Default: none. */
+  quirks?: PpoQuirks | undefined;
   /** Unsigned 32-bit integer; together with `config` and the initial weights it fixes the run. */
   seed: number;
   /** State to continue from; the policy must hold the weights and optimizer state saved with it. */
@@ -141,27 +152,31 @@ export interface PpoOptions {
 
 /** Trains the policy in place, one yield per update. @throws AlgorithmError, EnvironmentError, the signal's reason */
 export async function* ppo(options: PpoOptions): AsyncGenerator<PpoUpdate, void> {
-  const { policy, environments, config, seed, resume, signal } = options;
+  const { policy, environments, config, quirks = noQuirks, seed, resume, signal } = options;
   check.checkConfig("ppo", config, ranges(config));
   const { temperature, topK, topP, maxNewTokens } = config;
   const sampling = { temperature, topK, topP };
-  const collection = { environments, policy, seed, sampling, maxNewTokens };
+  const collection = { environments, policy, seed, sampling, maxNewTokens, promptQuirks: quirks };
   const collector = resume
     ? await Collector.restore(collection, resume.environments)
     : new Collector(collection);
+  const scoring = new Scoring(policy, quirks, config.lambda);
+  const batchSize = config.microbatchSize ?? config.minibatchSize;
+  const sampleSettings = { ...config, batchSize, terminalTimeouts: quirks.terminalTimeouts };
+  const window = config.successWindow ? new TrailingWindow(config.successWindow, resume?.window) : undefined;
   let environmentSteps = resume?.environmentSteps ?? 0;
 
   for (let update = (resume?.update ?? 0) + 1; update <= config.updates; update++) {
     // The buffer B_k: v_out ~ π(o, v_in), a = f(v_out), r and the next o = step(a), in all environments.
     const rollout = await collector.collect(config.stepsPerEnvironment, signal);
     environmentSteps += environments.length * config.stepsPerEnvironment;
+    window?.add(rollout);
 
     // log π_old = λ log π(v_tht) + log π(v_act), advantages and returns: the same for all epochs.
-    const samples = toSamples(rollout, policy, config);
+    const samples = await toSamples(rollout, policy, scoring, sampleSettings);
 
     // PPO on B_k.
-    const schedule = { initial: 1, final: config.finalLearningRate / config.learningRate };
-    const decay = cosineSchedule(update - 1, config.updates, schedule);
+    const decay = learningRateDecay(update - 1, config, quirks);
     const statistics = new UpdateStatistics();
     let mismatch: number | undefined;
 
@@ -170,24 +185,22 @@ export async function* ppo(options: PpoOptions): AsyncGenerator<PpoUpdate, void>
       const minibatches = shuffledMinibatches(samples, config.minibatchSize, random);
       for (const [index, minibatch] of minibatches.entries()) {
         const where = `update ${update}, epoch ${epoch}, minibatch ${index}`;
+        const isFirst = epoch === 0 && index === 0;
         const terms: SampleLoss[] = [];
-        let difference = 0;
-        for (const part of inParts(minibatch, config.microbatchSize)) {
+        for (const part of inParts(minibatch, batchSize)) {
           const scores = await policy.score(
             part.map(({ sequence }) => sequence),
             { temperature, entropies: config.entropyCoefficient > 0 },
           );
-          const loss = sharedLoss(part, scores, config, 1 / minibatch.length);
-          // No step has been taken since sampling: the same tokens must have the same log-probs.
-          if (mismatch === undefined)
-            difference = Math.max(
-              difference,
-              requireEqualLogProbs(part, scores, config.maxLogProbMismatch, where),
-            );
+          const loss = sharedLoss(part, scores, scoring, config, 1 / minibatch.length);
+          // No step has been taken since the old log-probs: the same tokens in the same context must have the same ones.
+          if (isFirst) {
+            const difference = requireEqualLogProbs(part, scores, config.maxLogProbMismatch, where);
+            if (difference !== undefined) mismatch = Math.max(mismatch ?? 0, difference);
+          }
           await policy.backward(scores, loss.gradient);
           terms.push(...loss.terms);
         }
-        mismatch ??= difference;
         terms.forEach(({ newLogProb, policy, value }, b) => {
           const quantities = { "log-prob": newLogProb, "policy loss": policy.loss, "value loss": value.loss };
           requireFinite(quantities, `${where}, sample ${b}`);
@@ -199,12 +212,12 @@ export async function* ppo(options: PpoOptions): AsyncGenerator<PpoUpdate, void>
             {
               components: ["vision", "projector", "decoder"],
               learningRate: config.learningRate * rate,
-              maxGradientNorm: config.maxGradientNorm,
+              ...clipping(config.maxGradientNorm),
             },
             {
               components: ["value_head"],
               learningRate: config.valueLearningRate * rate,
-              maxGradientNorm: config.valueMaxGradientNorm,
+              ...clipping(config.valueMaxGradientNorm),
             },
           ],
           betas: config.adamBetas,
@@ -218,23 +231,32 @@ export async function* ppo(options: PpoOptions): AsyncGenerator<PpoUpdate, void>
 
     const metrics: Partial<Record<PpoMetric, number | undefined>> = {
       ...summarizeRollout(rollout),
+      ...window?.metrics(),
       "rollout/log_prob_mismatch_max": mismatch,
       ...statistics.metrics(),
       "ppo/learning_rate": config.learningRate * decay,
       ...describeSamples(samples),
     };
-    const state = { update, environmentSteps, environments: collector.state() };
+    const state: PpoState = { update, environmentSteps, environments: collector.state() };
+    if (window) state.window = window.state();
     yield { update, environmentSteps, metrics: dropUndefined(metrics), rollout, state };
   }
 }
 
-/** Consecutive parts of at most `size` samples. */
-function inParts(minibatch: readonly Sample[], size = minibatch.length): Sample[][] {
-  const parts: Sample[][] = [];
-  for (let start = 0; start < minibatch.length; start += size) {
-    parts.push(minibatch.slice(start, start + size));
-  }
-  return parts;
+/** The factor on all learning rates in an update. @param index counts updates from 0 */
+function learningRateDecay(
+  index: number,
+  config: PpoConfig,
+  { learningRateCycle: cycle }: PpoQuirks,
+): number {
+  const schedule = { initial: 1, final: config.finalLearningRate / config.learningRate };
+  return cycle
+    ? periodicCosine(index * cycle.stepsPerUpdate, cycle.halfPeriod, schedule)
+    : cosineSchedule(index, config.updates, schedule);
+}
+
+function clipping(maxGradientNorm: number | null): Pick<ParameterGroup, "maxGradientNorm"> {
+  return maxGradientNorm === null ? {} : { maxGradientNorm };
 }
 
 /**
@@ -246,6 +268,7 @@ function inParts(minibatch: readonly Sample[], size = minibatch.length): Sample[
 function sharedLoss(
   part: readonly Sample[],
   scores: ForwardResult,
+  scoring: Scoring,
   config: PpoConfig,
   share: number,
 ): { terms: SampleLoss[]; gradient: OutputGradient } {
@@ -257,7 +280,7 @@ function sharedLoss(
   };
   const terms = part.map((sample, b): SampleLoss => {
     const [start, end] = [offsets[b]!, offsets[b + 1]!];
-    const newLogProb = weightedLogProb(logProbs.subarray(start, end), sample.weights);
+    const newLogProb = scoring.logProb(logProbs.subarray(start, end), sample);
     const policy = clippedSurrogate(newLogProb, sample.oldLogProb, sample.advantage, config);
     const pull = config.klCoefficient * klK3Gradient(newLogProb, sample.oldLogProb);
     const value = valueLoss(values[b]!, sample.oldValue, sample.return, config.valueClipRange);
@@ -273,7 +296,7 @@ function sharedLoss(
 }
 
 /**
- * Largest difference between the sampled and scored log-probs of a minibatch.
+ * Largest difference between the old and the scored log-probs of a part of a minibatch, where they have one context.
  *
  * @throws AlgorithmError `LOG_PROB_MISMATCH` where it exceeds `allowed`
  */
@@ -282,9 +305,9 @@ function requireEqualLogProbs(
   scores: ForwardResult,
   allowed: number,
   where: string,
-): number {
+): number | undefined {
   const mismatch = logProbMismatch(minibatch, scores);
-  if (mismatch <= allowed) return mismatch;
+  if (mismatch === undefined || mismatch <= allowed) return mismatch;
   throw new AlgorithmError(
     "LOG_PROB_MISMATCH",
     `${where}: a token's log-probs at sampling and in the update differ by ${mismatch} with the same weights ` +
@@ -314,8 +337,9 @@ function ranges(config: PpoConfig): Record<keyof PpoConfig, check.Range> {
     klCoefficient: check.nonNegative,
     entropyCoefficient: check.nonNegative,
     advantageStdFloor: check.nonNegative,
-    maxGradientNorm: check.positive,
-    valueMaxGradientNorm: check.positive,
+    advantageEpsilon: check.nonNegative,
+    maxGradientNorm: check.optional(check.positive),
+    valueMaxGradientNorm: check.optional(check.positive),
     adamBetas: check.adamBetaPair,
     adamEpsilon: check.positive,
     temperature: check.positive,
@@ -323,5 +347,6 @@ function ranges(config: PpoConfig): Record<keyof PpoConfig, check.Range> {
     topP: check.positiveFraction,
     maxNewTokens: check.positiveInteger,
     maxLogProbMismatch: check.nonNegative,
+    successWindow: check.optional(check.positiveInteger),
   };
 }

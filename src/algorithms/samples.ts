@@ -3,19 +3,17 @@ import type { Policy } from "../policy/policy.js";
 import type { Random } from "../random.js";
 import { normalizeAdvantages } from "../rl/advantages.js";
 import { generalizedAdvantages } from "../rl/gae.js";
-import { actionStart, tokenWeights, weightedLogProb } from "../rl/thought-weights.js";
-import type { Rollout } from "../rollout/trajectory.js";
+import type { Rollout, Trajectory, Transition } from "../rollout/trajectory.js";
+import type { ScoredTokens, Scoring } from "./scoring.js";
 
 /** A transition as an update sees it. */
-export interface Sample {
+export interface Sample extends ScoredTokens {
   readonly sequence: Sequence;
-  /** (T) log-prob of each response token at the time of sampling. */
-  readonly sampledLogProbs: Float32Array;
-  /** Index of the first token of the action part; undefined where the response has none. */
-  readonly firstActionToken: number | undefined;
-  /** (T) λ on thought tokens, 1 on action tokens. */
-  readonly weights: Float64Array;
-  /** log π_old = sum_t w_t log p_t. */
+  /** (T) log-prob of each scored token before the update: of sampling, or of the scoring pass where scoring has its own context. */
+  readonly oldLogProbs: Float32Array;
+  /** Whether the update scores it after the same tokens as before: the first forward must then give `oldLogProbs` again. */
+  readonly keepsContext: boolean;
+  /** log π_old. */
   readonly oldLogProb: number;
   readonly oldValue: number;
   /** Normalized over the rollout. */
@@ -27,40 +25,84 @@ export interface Sample {
 export interface SampleSettings {
   readonly gamma: number;
   readonly gaeLambda: number;
-  /** λ, the weight of thought tokens. */
-  readonly lambda: number;
   readonly advantageStdFloor: number;
+  readonly advantageEpsilon: number;
+  /** Of sampling, and of the scoring pass. */
+  readonly temperature: number;
+  /** Most sequences of a forward pass, >= 1. */
+  readonly batchSize: number;
+  /** A truncated episode has no next value, like a terminated one. */
+  readonly terminalTimeouts: boolean;
 }
 
 /** The transitions of a rollout with all that its epochs share, in order of environment, then time. */
-export function toSamples(
+export async function toSamples(
   rollout: Rollout,
-  policy: Pick<Policy, "tokenAtCharacter">,
+  policy: Pick<Policy, "score">,
+  scoring: Scoring,
   settings: SampleSettings,
-): Sample[] {
-  const samples = rollout.trajectories.flatMap(({ transitions }) => {
-    const steps = transitions.map((transition) => ({ ...transition, value: transition.response.value }));
-    const { advantages, returns } = generalizedAdvantages(steps, settings.gamma, settings.gaeLambda);
-    return transitions.map(({ prompt, response }, t): Sample => {
-      const { tokens, text, logProbs, value } = response;
-      const start = actionStart(text);
-      const firstActionToken = start === undefined ? undefined : policy.tokenAtCharacter(tokens, start);
-      const weights = tokenWeights(tokens.length, firstActionToken, settings.lambda);
-      return {
-        sequence: { prompt, response: tokens },
-        sampledLogProbs: logProbs,
-        firstActionToken,
-        weights,
-        oldLogProb: weightedLogProb(logProbs, weights),
-        oldValue: value,
-        advantage: advantages[t]!,
-        return: returns[t]!,
-      };
-    });
+): Promise<Sample[]> {
+  const transitions = rollout.trajectories.flatMap((trajectory) => trajectory.transitions);
+  const scored = transitions.map(({ response }) => scoring.scored(response));
+  const oldLogProbs = scoring.hasOwnContext
+    ? await scoreAll(
+        transitions.map(({ prompt }, i) => ({ prompt, response: scored[i]!.tokens })),
+        policy,
+        settings,
+      )
+    : transitions.map(({ response }) => response.logProbs);
+  const estimates = rollout.trajectories.flatMap((trajectory) => estimate(trajectory, settings));
+  const advantages = Float64Array.from(estimates, ({ advantage }) => advantage);
+  const normalized = normalizeAdvantages(advantages, settings.advantageStdFloor, settings.advantageEpsilon);
+  return transitions.map(({ prompt, scoredPrompt, response }, i): Sample => {
+    const tokens = scored[i]!;
+    return {
+      ...tokens,
+      sequence: { prompt: scoredPrompt, response: tokens.tokens },
+      oldLogProbs: oldLogProbs[i]!,
+      keepsContext: scoredPrompt === prompt,
+      oldLogProb: scoring.logProb(oldLogProbs[i]!, tokens),
+      oldValue: response.value,
+      advantage: normalized[i]!,
+      return: estimates[i]!.return,
+    };
   });
-  const advantages = Float64Array.from(samples, ({ advantage }) => advantage);
-  const normalized = normalizeAdvantages(advantages, settings.advantageStdFloor);
-  return samples.map((sample, i) => ({ ...sample, advantage: normalized[i]! }));
+}
+
+/** A_t before normalization and R_t of every step. */
+function estimate(
+  { transitions }: Trajectory,
+  { gamma, gaeLambda, terminalTimeouts }: SampleSettings,
+): { advantage: number; return: number }[] {
+  const isTerminal = ({ terminated, truncated }: Transition) => terminated || (terminalTimeouts && truncated);
+  const steps = transitions.map((transition) => ({
+    ...transition,
+    value: transition.response.value,
+    terminated: isTerminal(transition),
+  }));
+  const { advantages, returns } = generalizedAdvantages(steps, gamma, gaeLambda);
+  return transitions.map((_, t) => ({ advantage: advantages[t]!, return: returns[t]! }));
+}
+
+/** (T) log-probs of each response under the weights as they are. */
+async function scoreAll(
+  sequences: readonly Sequence[],
+  policy: Pick<Policy, "score">,
+  { temperature, batchSize }: SampleSettings,
+): Promise<Float32Array[]> {
+  const all: Float32Array[] = [];
+  for (const batch of inParts(sequences, batchSize)) {
+    const { logProbs, offsets } = await policy.score(batch, { temperature, keepTape: false });
+    all.push(...batch.map((_, b) => logProbs.slice(offsets[b], offsets[b + 1])));
+  }
+  return all;
+}
+
+/** Consecutive parts of at most `size` items. */
+export function inParts<T>(items: readonly T[], size: number): T[][] {
+  const parts: T[][] = [];
+  for (let start = 0; start < items.length; start += size) parts.push(items.slice(start, start + size));
+  return parts;
 }
 
 /**
@@ -75,12 +117,19 @@ export function shuffledMinibatches(samples: readonly Sample[], size: number, ra
   return Array.from({ length: count }, (_, index) => shuffled.slice(start(index), start(index + 1)));
 }
 
-/** Largest absolute difference between the sampled and the scored log-prob of a token, over a minibatch. */
-export function logProbMismatch(minibatch: readonly Sample[], { logProbs, offsets }: ForwardResult): number {
-  let largest = 0;
-  minibatch.forEach(({ sampledLogProbs }, b) => {
-    sampledLogProbs.forEach((sampled, t) => {
-      largest = Math.max(largest, Math.abs(logProbs[offsets[b]! + t]! - sampled));
+/**
+ * Largest absolute difference between the old and the scored log-prob of a token, over the samples that are scored in the
+ * context of their old log-probs; undefined where there is none.
+ */
+export function logProbMismatch(
+  minibatch: readonly Pick<Sample, "oldLogProbs" | "keepsContext">[],
+  { logProbs, offsets }: ForwardResult,
+): number | undefined {
+  let largest: number | undefined;
+  minibatch.forEach(({ oldLogProbs, keepsContext }, b) => {
+    if (!keepsContext) return;
+    oldLogProbs.forEach((old, t) => {
+      largest = Math.max(largest ?? 0, Math.abs(logProbs[offsets[b]! + t]! - old));
     });
   });
   return largest;

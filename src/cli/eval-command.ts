@@ -9,6 +9,7 @@ import { formatScores } from "./score-table.js";
 
 interface EvalFlags {
   readonly task: string;
+  readonly actionOnly?: true;
   readonly episodes: number;
   readonly seed: number;
   readonly temperature: number;
@@ -32,6 +33,7 @@ export function addEvalCommand(
     )
     .argument("<checkpoint>", "a model folder, e.g. runs/number-line-seed1/checkpoints/best, or tiny-vlm")
     .option("--task <name>", `environment: ${taskNames.join(", ")}`, "number-line")
+    .option("--action-only", "prompts ask for the action alone, as a run's with thoughts=false")
     .option("--episodes <n>", "size of the panel", integer(1), 300)
     .option("--seed <n>", "fixes the panel", integer(0, 0xffffffff), 1)
     .option("--temperature <t>", "of the sampled episodes", positive, 0.5)
@@ -69,7 +71,8 @@ async function evaluateCheckpoint(
     threads,
   });
   try {
-    const panel = { makeEnvironment: () => task.makeEnvironment(), episodes, seed };
+    const thoughts = flags.actionOnly !== true;
+    const panel = { makeEnvironment: () => task.makeEnvironment({ thoughts }), episodes, seed };
     const { score: sampled } = await evaluateSampled(policy, panel, {
       sampling: { temperature },
       maxNewTokens,
@@ -81,6 +84,7 @@ async function evaluateCheckpoint(
       const result = {
         checkpoint,
         task: task.name,
+        thoughts,
         seed,
         temperature,
         maxNewTokens,

@@ -50,6 +50,8 @@ export interface Checkpoint {
   readonly texts: Readonly<Record<TextFile, string>>;
   readonly spec: ModelSpec;
   readonly tokenizer: Tokenizer;
+  /** Id of the tokenizer's bos_token. */
+  readonly beginToken: number;
   readonly chatTemplate: ChatTemplate;
   readonly imageProcessor: ImageProcessor;
 }
@@ -82,15 +84,19 @@ export async function readCheckpoint(folder: string): Promise<Checkpoint> {
 
   const tokenizerJson = parse(tokenizer, tokenizerFile);
   const settings = parse(tokenizerConfig, tokenizerConfigFile);
+  const readTokenizer = orInvalid(
+    path(tokenizer),
+    "expected a tokenizer",
+    () => new Tokenizer(tokenizerJson, settings),
+  );
   const checkpoint: Checkpoint = {
     folder,
     texts,
     spec: parse(config, tinyVlmConfig),
     imageProcessor: new ImageProcessor(parse(preprocessor, imageProcessorConfig)),
-    tokenizer: orInvalid(
-      path(tokenizer),
-      "expected a tokenizer",
-      () => new Tokenizer(tokenizerJson, settings),
+    tokenizer: readTokenizer,
+    beginToken: orInvalid(path(tokenizerConfig), "expected bos_token in the vocabulary", () =>
+      readTokenizer.tokenId(settings.bos_token),
     ),
     chatTemplate: orInvalid(
       path(tokenizerConfig),

@@ -39,6 +39,8 @@ export interface RespondOptions {
  * until the next `step`.
  */
 export interface Policy {
+  /** The token that begins every text of the model's vocabulary; undefined where it has none. */
+  readonly beginToken?: number | undefined;
   /** Turns an observation into model input: chat template, tokens, pixel values. */
   encode(frame: Frame, prompt: string): Prompt;
   respond(prompt: Prompt, options: RespondOptions, signal?: AbortSignal): Promise<Response>;

@@ -78,6 +78,10 @@ export class VlmPolicy implements Policy {
     return new VlmPolicy(checkpoint, engine);
   }
 
+  get beginToken(): number {
+    return this.#checkpoint.beginToken;
+  }
+
   encode(frame: Frame, prompt: string): Prompt {
     return { tokens: this.#tokensOf(prompt), images: [this.#checkpoint.imageProcessor.process(frame)] };
   }

@@ -12,8 +12,8 @@ export interface SurrogateLoss {
 export interface SurrogateBounds {
   /** ε > 0: the ratio may move to 1 + ε for a good action and to 1 - ε for a bad one. */
   readonly clipRange: number;
-  /** c > 1 + ε: bounds the ratio of a bad action from above. Omitted: no such bound. */
-  readonly dualClip?: number | undefined;
+  /** c > 1 + ε: bounds the ratio of a bad action from above. Omitted or null: no such bound. */
+  readonly dualClip?: number | null | undefined;
 }
 
 /**
@@ -26,7 +26,8 @@ export interface SurrogateBounds {
  * which is L = -A clip(ρ, low, high) with the interval (0, 1 + ε] for A >= 0 and [1 - ε, c] for A < 0 (no
  * upper end without dual clip). Inside the interval, ends included, dL/d log π_new = -ρ A; outside it is 0.
  * Without the second bound the loss of a bad action grows without limit in ρ, and one rare token whose
- * probability jumped can outweigh a whole minibatch.
+ * probability jumped can outweigh a whole minibatch. RL4VLM's rule that a sample whose ratio exceeds 10 falls back to the
+ * clipped term alone has the gradient of c = 10: zero for A < 0 and ρ > 10, where only this bound makes a difference.
  *
  * @param newLogProb log π_new, in nats
  * @param oldLogProb log π_old, in nats, of the policy that sampled
@@ -41,7 +42,8 @@ export function clippedSurrogate(
   advantage: number,
   bounds: SurrogateBounds,
 ): SurrogateLoss {
-  const { clipRange, dualClip = Number.POSITIVE_INFINITY } = bounds;
+  const { clipRange } = bounds;
+  const dualClip = bounds.dualClip ?? Number.POSITIVE_INFINITY;
   const ratio = Math.exp(newLogProb - oldLogProb);
   const low = advantage < 0 ? 1 - clipRange : 0;
   const high = advantage < 0 ? dualClip : 1 + clipRange;
@@ -69,13 +71,18 @@ export interface ValueLoss {
  * @param value V
  * @param oldValue V_old, at the time of sampling
  * @param target R, the return
- * @param clipRange c > 0, in units of the return; undefined: plain squared error
+ * @param clipRange c > 0, in units of the return; null or omitted: plain squared error
  * Numerics: double precision.
  * Source: the PPO2 implementation of OpenAI Baselines (the papers do not describe it); RL4VLM uses it with c = ε.
  */
-export function valueLoss(value: number, oldValue: number, target: number, clipRange?: number): ValueLoss {
+export function valueLoss(
+  value: number,
+  oldValue: number,
+  target: number,
+  clipRange: number | null = null,
+): ValueLoss {
   const error = value - target;
-  if (clipRange !== undefined) {
+  if (clipRange !== null) {
     const clippedValue = oldValue + Math.min(Math.max(value - oldValue, -clipRange), clipRange);
     const clippedError = clippedValue - target;
     if (Math.abs(clippedError) > Math.abs(error)) return { loss: 0.5 * clippedError ** 2, gradient: 0 };

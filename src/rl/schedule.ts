@@ -32,3 +32,20 @@ export function cosineSchedule(step: number, total: number, schedule: Schedule):
   const p = falling > 0 ? (step - warmupSteps) / falling : 0;
   return final + (initial - final) * 0.5 * (1 + Math.cos(Math.PI * p));
 }
+
+/**
+ * A cosine that does not end: it falls from `initial` to `final` over `halfPeriod` steps, rises again over as many, and so on:
+ *
+ *   final + (initial - final) (1 + cos(π step / halfPeriod)) / 2
+ *
+ * @param step >= 0; may be past `halfPeriod`
+ * @param halfPeriod > 0, in steps
+ * Source: PyTorch's CosineAnnealingLR with T_max = halfPeriod, which RL4VLM leaves running past T_max.
+ */
+export function periodicCosine(
+  step: number,
+  halfPeriod: number,
+  { initial, final }: Pick<Schedule, "initial" | "final">,
+): number {
+  return final + (initial - final) * 0.5 * (1 + Math.cos((Math.PI * step) / halfPeriod));
+}

@@ -20,8 +20,21 @@ export function actionStart(text: string): number | undefined {
   return start;
 }
 
+/** Tokens from `start` on, up to but without `end`. */
+export interface Span {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** The two parts of a response as spans of its tokens; tokens outside both have no term in log π. */
+export interface ResponseParts {
+  readonly thought: Span;
+  readonly action: Span;
+}
+
 /**
- * The weight of each response token: λ before `firstActionToken`, 1 from it on.
+ * The parts of a response whose action part begins at `firstActionToken`. Where the prompt asks for no thoughts, the thought
+ * part is what JSON opens with before the key.
  *
  * Without an action part the whole response counts as thought: none of its tokens chose the action that was
  * played (it was drawn uniformly, equation 4.1), and weight 1 on such a text would make leaving the action out
@@ -29,25 +42,37 @@ export function actionStart(text: string): number | undefined {
  *
  * @param tokenCount T >= 0
  * @param firstActionToken index in [0, T]; undefined: no action part
+ * @throws RangeError for an index outside [0, T]
+ */
+export function responseParts(tokenCount: number, firstActionToken: number | undefined): ResponseParts {
+  const cut = firstActionToken ?? tokenCount;
+  if (!Number.isInteger(cut) || cut < 0 || cut > tokenCount) {
+    throw new RangeError(
+      `firstActionToken: expected an integer in [0, ${tokenCount}], received ${firstActionToken}`,
+    );
+  }
+  return { thought: { start: 0, end: cut }, action: { start: cut, end: tokenCount } };
+}
+
+/**
+ * The weight of each token: λ in the thought part, 1 in the action part, 0 outside both.
+ *
+ * @param tokenCount T, of the sequence whose tokens the parts span
  * @param lambda λ >= 0; 0 trains the action tokens alone, 1 is the plain log-prob of the response
  * @returns (T)
- * @throws RangeError for a λ that is negative or not finite, or an index outside [0, T]
+ * @throws RangeError for a λ that is negative or not finite
  */
 export function tokenWeights(
   tokenCount: number,
-  firstActionToken: number | undefined,
+  { thought, action }: ResponseParts,
   lambda: number,
 ): Float64Array {
   if (!(lambda >= 0 && lambda < Number.POSITIVE_INFINITY)) {
     throw new RangeError(`lambda: expected a finite number >= 0, received ${lambda}`);
   }
-  const thoughtTokens = firstActionToken ?? tokenCount;
-  if (!Number.isInteger(thoughtTokens) || thoughtTokens < 0 || thoughtTokens > tokenCount) {
-    throw new RangeError(
-      `firstActionToken: expected an integer in [0, ${tokenCount}], received ${firstActionToken}`,
-    );
-  }
-  return new Float64Array(tokenCount).fill(lambda, 0, thoughtTokens).fill(1, thoughtTokens);
+  return new Float64Array(tokenCount)
+    .fill(lambda, thought.start, thought.end)
+    .fill(1, action.start, action.end);
 }
 
 /**

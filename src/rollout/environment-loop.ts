@@ -8,6 +8,16 @@ import type { EnvironmentState, FinishedEpisode, Transition } from "./trajectory
 /** What a loop asks of the policy: it reads its answers and never trains it. */
 export type RespondingPolicy = Pick<Policy, "encode" | "respond">;
 
+/** Where the prompts of the reference implementation differ from those that the environment gives for a state. */
+export interface PromptQuirks {
+  /** The first prompt of an episode is the text that describes the end of the episode before; the image is new. */
+  readonly stalePrompt: boolean;
+  /** Updates score, and the value after the last step is taken, under the first prompt text of the environment's run. */
+  readonly initialPrompt: boolean;
+}
+
+const noQuirks: PromptQuirks = { stalePrompt: false, initialPrompt: false };
+
 export interface LoopOptions {
   readonly policy: RespondingPolicy;
   /** Unsigned 32-bit seed of the run. */
@@ -16,6 +26,8 @@ export interface LoopOptions {
   /** Longest response, in tokens; >= 1. */
   readonly maxNewTokens: number;
   readonly stopStrings?: readonly string[];
+  /** Default: none. */
+  readonly promptQuirks?: PromptQuirks;
 }
 
 /** What one environment contributes to a rollout. */
@@ -32,6 +44,12 @@ interface Episode {
   readonly actions: number[];
 }
 
+/** The current state as model input. */
+interface Observation {
+  readonly prompt: Prompt;
+  readonly scoredPrompt: Prompt;
+}
+
 /**
  * Plays one environment with the policy, episode after episode. Everything random is keyed by the run's seed,
  * the environment's index, the episode and the step, so what happens here depends on no other environment and
@@ -41,6 +59,10 @@ export class EnvironmentLoop {
   readonly #environment: Environment;
   readonly #index: number;
   readonly #options: LoopOptions;
+  readonly #quirks: PromptQuirks;
+  /** Prompt text of the end of the last episode, and of the first reset; undefined without their quirk. */
+  #stalePrompt: string | undefined;
+  #initialPrompt: string | undefined;
   #episodeNumber = 0;
   /** Undefined between episodes: the next one is reset when its first step is due. */
   #episode: Episode | undefined;
@@ -49,11 +71,17 @@ export class EnvironmentLoop {
     this.#environment = environment;
     this.#index = index;
     this.#options = options;
+    this.#quirks = options.promptQuirks ?? noQuirks;
   }
 
   /** Where the environment stands; valid while no call is running. */
   state(): EnvironmentState {
-    return { episode: this.#episodeNumber, actions: [...(this.#episode?.actions ?? [])] };
+    const stalePrompt = this.#stalePrompt;
+    return {
+      episode: this.#episodeNumber,
+      actions: [...(this.#episode?.actions ?? [])],
+      ...(stalePrompt !== undefined && { stalePrompt }),
+    };
   }
 
   /**
@@ -62,6 +90,9 @@ export class EnvironmentLoop {
    * @throws EnvironmentError where the replayed episode ends before the last action
    */
   async restore(state: EnvironmentState): Promise<void> {
+    // The first reset is where the run's initial prompt comes from.
+    if (this.#quirks.initialPrompt) await this.#begin();
+    this.#stalePrompt = state.stalePrompt;
     this.#episodeNumber = state.episode;
     this.#episode = undefined;
     if (state.actions.length === 0) return;
@@ -92,6 +123,7 @@ export class EnvironmentLoop {
   async #begin(): Promise<Episode> {
     const { frame, info } = await this.#call("reset", (environment) => environment.reset(this.#seed()));
     this.#episode = { frame, info, return: 0, actions: [] };
+    if (this.#quirks.initialPrompt) this.#initialPrompt ??= await this.#promptOf(info);
     return this.#episode;
   }
 
@@ -103,7 +135,7 @@ export class EnvironmentLoop {
   ): Promise<{ transition: Transition; ended: boolean }> {
     const { policy, maxNewTokens } = this.#options;
     const { info } = episode;
-    const prompt = await this.#observe(episode);
+    const { prompt, scoredPrompt } = await this.#observe(episode);
     const response = await policy.respond(prompt, this.#request(episode, maxNewTokens), signal);
     const named = await this.#call("parseAction", (environment) =>
       environment.parseAction(response.text, info),
@@ -119,10 +151,11 @@ export class EnvironmentLoop {
     let bootstrapValue = 0;
     if (!terminated && (truncated || isLast)) {
       const state = await this.#observe(episode);
-      bootstrapValue = (await policy.respond(state, this.#request(episode, 0), signal)).value;
+      bootstrapValue = (await policy.respond(state.scoredPrompt, this.#request(episode, 0), signal)).value;
     }
     const transition: Transition = {
       prompt,
+      scoredPrompt,
       response,
       action,
       legal: named !== undefined,
@@ -161,15 +194,25 @@ export class EnvironmentLoop {
       steps,
       success: await this.#call("isSuccess", (environment) => environment.isSuccess(outcome)),
     };
+    if (this.#quirks.stalePrompt) this.#stalePrompt = await this.#promptOf(episode.info);
     this.#episode = undefined;
     this.#episodeNumber += 1;
     return finished;
   }
 
-  /** The current observation as model input. */
-  async #observe({ frame, info }: Episode): Promise<Prompt> {
-    const text = await this.#call("prompt", (environment) => environment.prompt(info));
-    return this.#options.policy.encode(frame, text);
+  async #observe({ frame, info, actions }: Episode): Promise<Observation> {
+    const { policy } = this.#options;
+    const stale = actions.length === 0 ? this.#stalePrompt : undefined;
+    const text = stale ?? (await this.#promptOf(info));
+    const prompt = policy.encode(frame, text);
+    const initial = this.#initialPrompt;
+    if (initial === undefined || initial === text) return { prompt, scoredPrompt: prompt };
+    // The same frame: its pixel values are kept once.
+    return { prompt, scoredPrompt: { ...policy.encode(frame, initial), images: prompt.images } };
+  }
+
+  #promptOf(info: unknown): Promise<string> {
+    return this.#call("prompt", (environment) => environment.prompt(info));
   }
 
   #request(episode: Episode, maxNewTokens: number): RespondOptions {

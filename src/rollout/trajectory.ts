@@ -3,7 +3,10 @@ import type { Response } from "../policy/policy.js";
 
 /** One decision of one environment, with everything that the update needs to score it again. */
 export interface Transition {
+  /** What the response was sampled after. */
   readonly prompt: Prompt;
+  /** What an update scores the response after: `prompt`, unless `PromptQuirks.initialPrompt` has another text. */
+  readonly scoredPrompt: Prompt;
   readonly response: Response;
   readonly action: number;
   /** False where the response named no action and one was drawn uniformly. */
@@ -50,4 +53,6 @@ export interface EnvironmentState {
   readonly episode: number;
   /** Actions of the running episode, from its reset. */
   readonly actions: readonly number[];
+  /** Text under which the next episode's first decision is made; only with `PromptQuirks.stalePrompt`. */
+  readonly stalePrompt?: string;
 }

@@ -4,7 +4,8 @@ import type { PpoConfig } from "../algorithms/ppo.js";
 import type { SftConfig } from "../algorithms/sft.js";
 import type { DeviceName } from "../native/types.js";
 import { ConfigError, type ConfigIssue, describeReceived, nearestName } from "./config-error.js";
-import { acceptedAt, settingsOf } from "./settings.js";
+import { idleQuirks, type Quirks, quirks, withModeDefaults } from "./modes.js";
+import { acceptedAt, nullablePaths, settingsOf } from "./settings.js";
 
 const count = z.int().min(1);
 const fraction = z.number().min(0).max(1);
@@ -54,6 +55,10 @@ const panel = {
 
 const common = {
   task: z.string().min(1).describe("Name of the environment."),
+  thoughts: z
+    .boolean()
+    .default(true)
+    .describe("Whether prompts ask for a chain of thought before the action, or for the action alone."),
   model,
   seed: seed.default(1).describe("Fixes everything random in training."),
   device: z
@@ -91,7 +96,7 @@ const ppo = z.strictObject({
   dualClip: z
     .number()
     .gt(1)
-    .optional()
+    .nullish()
     .describe("Bounds the loss where the advantage A is negative, at this times -A; null: no bound."),
   gamma: fraction.default(0.9).describe("Discount per decision."),
   gaeLambda: fraction.default(0.95).describe("Decay of generalized advantage estimation."),
@@ -109,7 +114,7 @@ const ppo = z.strictObject({
     .default(32)
     .describe("Optimizer steps at the start over which the learning rates rise linearly."),
   valueLossCoefficient: notNegative.default(0.5).describe("Factor on the value loss."),
-  valueClipRange: positive.optional().describe("Clips the value's change per update; null: no clipping."),
+  valueClipRange: positive.nullish().describe("Clips the value's change per update; null: no clipping."),
   klCoefficient: notNegative
     .default(0)
     .describe("Factor on the KL divergence from the policy that sampled the rollout."),
@@ -117,8 +122,15 @@ const ppo = z.strictObject({
   advantageStdFloor: notNegative
     .default(0.5)
     .describe("Advantages are divided by their standard deviation, or by this if it is larger."),
-  maxGradientNorm: positive.default(0.5).describe("Clips the global gradient norm of the model."),
-  valueMaxGradientNorm: positive.default(0.5).describe("Clips the global gradient norm of the value head."),
+  advantageEpsilon: notNegative.default(0).describe("Added to that divisor."),
+  maxGradientNorm: positive
+    .nullable()
+    .default(0.5)
+    .describe("Clips the global gradient norm of the model; null: no clipping."),
+  valueMaxGradientNorm: positive
+    .nullable()
+    .default(0.5)
+    .describe("Clips the global gradient norm of the value head; null: no clipping."),
   adamBetas: betas.default([0.9, 0.999]).describe("Decay rates of Adam's two moments."),
   adamEpsilon: positive.default(1e-5).describe("Added to Adam's denominator."),
   temperature: positive.default(0.5).describe("Of sampling, and of the log-probabilities in the ratio."),
@@ -136,14 +148,24 @@ const ppo = z.strictObject({
       "Largest difference allowed between a token's log-probs in sampling and in scoring, in nats. On the CPU they are " +
         "equal; a GPU sums products of other sizes in other orders, so there it takes about 0.1.",
     ),
+  successWindow: count
+    .nullish()
+    .describe("Last finished episodes that trailing success and return are taken over; null: neither."),
 });
 
 const ppoRun = z
   .strictObject({
     algorithm: z.literal("ppo").describe("Reinforcement learning, `sightline train`."),
+    mode: z
+      .enum(["fixed", "paper"])
+      .default("fixed")
+      .describe(
+        "Which defaults apply: this project's rules, or the paper's implementation's (docs/paper-mode.md).",
+      ),
     ...common,
     environments: count.default(32).describe("Environments played side by side."),
     ppo: ppo.prefault({}),
+    quirks: quirks.prefault({}),
     stop: z
       .strictObject({
         successRate: fraction.default(0.98).describe("Success rate of a rollout that counts as solved."),
@@ -166,6 +188,13 @@ const ppoRun = z
   .superRefine((config, context) => {
     refuseFrozenAdapters(config.model, context);
     refuseUnusedTranscripts(config.evaluation, context);
+    for (const name of idleQuirks(config.task, config.quirks)) {
+      context.addIssue({
+        code: "custom",
+        path: ["quirks", name],
+        message: `false, since it has no effect on task "${config.task}"`,
+      });
+    }
     const decisions = config.environments * config.ppo.stepsPerEnvironment;
     if (config.ppo.minibatchSize > decisions) {
       context.addIssue({
@@ -183,7 +212,7 @@ const ppoRun = z
       });
     }
     const { clipRange, dualClip } = config.ppo;
-    if (dualClip !== undefined && dualClip <= 1 + clipRange) {
+    if (dualClip != null && dualClip <= 1 + clipRange) {
       context.addIssue({
         code: "custom",
         path: ["ppo", "dualClip"],
@@ -275,10 +304,16 @@ export type RunConfigInput = z.input<typeof ppoRun> | z.input<typeof sftRun>;
 type Same<A, B> = [A] extends [B] ? ([B] extends [A] ? true : false) : false;
 true satisfies Same<z.output<typeof ppo>, PpoConfig>;
 true satisfies Same<z.output<typeof sft>, SftConfig>;
+true satisfies Same<z.output<typeof quirks>, Quirks>;
 
 /** Every setting of an algorithm's runs, with what it accepts, its default and its documentation. */
 export function configSettings(algorithm: AlgorithmName) {
   return settingsOf(schemas[algorithm]);
+}
+
+/** Paths of the settings, of any algorithm, for which null is a value. */
+export function nullableSettings(): ReadonlySet<string> {
+  return new Set(Object.values(schemas).flatMap(nullablePaths));
 }
 
 /**
@@ -296,7 +331,7 @@ export function parseConfig(input: unknown, source = "config"): RunConfig {
     ]);
   }
   const schema = schemas[algorithm];
-  const result = schema.safeParse(input);
+  const result = schema.safeParse(withModeDefaults(input));
   if (result.success) return result.data;
   throw new ConfigError(
     source,

@@ -57,7 +57,7 @@ async function modelSpecOf(checkpoint: string): Promise<ModelSpec> {
 }
 
 function plannedWork(
-  { ppo, environments }: PpoRunConfig,
+  { ppo, quirks, environments }: PpoRunConfig,
   model: ModelSpec,
   { promptTokens, responseTokens }: PlanOptions,
 ): PlannedWork {
@@ -71,5 +71,6 @@ function plannedWork(
     microbatchSize,
     promptTokens: promptTokens ?? imageTokens + defaultTextTokens,
     responseTokens: responseTokens ?? ppo.maxNewTokens,
+    ...(quirks.insertBeginToken && { scoringPass: true }),
   };
 }

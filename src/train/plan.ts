@@ -1,6 +1,14 @@
 /** What a run will take on a GPU, counted before it starts: memory by purpose, and the least time that each phase can take. */
 import { Engine } from "../native/engine.js";
-import type { EngineOptions, MemoryPurpose, MemoryUse, ModelSpec, Profile, Prompt } from "../native/types.js";
+import type {
+  EngineOptions,
+  MemoryPurpose,
+  MemoryUse,
+  ModelSpec,
+  Profile,
+  Prompt,
+  Sequence,
+} from "../native/types.js";
 import type { Gpu } from "./gpus.js";
 
 /** One iteration of PPO on one GPU; all GPUs of a run do the same. */
@@ -17,6 +25,11 @@ export interface PlannedWork {
   /** Tokens of a prompt, image tokens included, and of a response. */
   readonly promptTokens: number;
   readonly responseTokens: number;
+  /**
+   * Responses are scored once more before the update, and then as in the update after one more token, as
+   * `quirks.insertBeginToken` has it. Default false.
+   */
+  readonly scoringPass?: boolean;
 }
 
 export interface PlanRequest {
@@ -71,8 +84,12 @@ export async function makePlan(request: PlanRequest): Promise<Plan> {
   const { gpu, gpuCount, work } = request;
   const rollout = await dryRun(request, async (engine) => playRollout(engine, request));
   const update = await dryRun(request, async (engine) => playUpdate(engine, request));
+  const scoring = work.scoringPass
+    ? await dryRun(request, async (engine) => playScoring(engine, request))
+    : undefined;
   const rounds = work.decisions / work.environments;
   const steps = (work.epochs * work.decisions) / work.minibatchSize;
+  const scored = work.decisions / work.microbatchSize;
   const forwards = (work.epochs * work.decisions) / work.microbatchSize;
   const gradientBytes = update.memory.gradients.currentBytes;
   const reduced: PlannedPhase = {
@@ -91,6 +108,7 @@ export async function makePlan(request: PlanRequest): Promise<Plan> {
     phases: [
       phaseOf("rollout: prompts", opsIn(rollout.profile, ["prefill"]), gpu, rounds),
       phaseOf("rollout: responses", opsIn(rollout.profile, ["decode", "sample", "generate"]), gpu, rounds),
+      ...(scoring ? [phaseOf("rollout: scoring", opsIn(scoring.profile, ["forward"]), gpu, scored)] : []),
       phaseOf("update: forward", opsIn(update.profile, ["forward"]), gpu, forwards),
       phaseOf("update: backward", opsIn(update.profile, ["backward"]), gpu, forwards),
       phaseOf("update: optimizer", opsIn(update.profile, ["step"]), gpu, steps),
@@ -147,11 +165,7 @@ async function playRollout(engine: Engine, { model, work }: PlanRequest): Promis
 }
 
 async function playUpdate(engine: Engine, { model, options, work }: PlanRequest): Promise<Profile> {
-  const response = new Int32Array(work.responseTokens);
-  const batch = distinctPrompts(model, work.promptTokens, work.microbatchSize).map((prompt) => ({
-    prompt,
-    response,
-  }));
+  const batch = scoredBatch(model, work);
   const components = (["vision", "projector", "decoder", "value_head"] as const).filter(
     (component) => options.trainable?.[component] !== "frozen",
   );
@@ -167,6 +181,23 @@ async function playUpdate(engine: Engine, { model, options, work }: PlanRequest)
   await train();
   const { profile } = await engine.profile(train);
   return profile;
+}
+
+async function playScoring(engine: Engine, { model, work }: PlanRequest): Promise<Profile> {
+  const batch = scoredBatch(model, work);
+  // Features of a frozen vision encoder are there from the rollout; a first pass puts them there.
+  await engine.forward(batch, { keepTape: false });
+  const { profile } = await engine.profile(() => engine.forward(batch, { keepTape: false }));
+  return profile;
+}
+
+/** What a forward pass of the update takes. */
+function scoredBatch(model: ModelSpec, work: PlannedWork): Sequence[] {
+  const response = new Int32Array(work.responseTokens + (work.scoringPass ? 1 : 0));
+  return distinctPrompts(model, work.promptTokens, work.microbatchSize).map((prompt) => ({
+    prompt,
+    response,
+  }));
 }
 
 /** One image each, all different. */

@@ -24,6 +24,7 @@ export function settingsOf(schema: z.ZodType): Setting[] {
 export function acceptedAt(schema: z.ZodType, path: readonly PropertyKey[]): string | undefined {
   let node = jsonSchemaOf(schema);
   for (const key of path) {
+    node = withoutNull(node);
     const children: unknown = typeof key === "number" ? node.prefixItems : node.properties;
     const item = typeof key === "number" ? (node.items as Node | undefined) : undefined;
     const child = item ?? (children as Record<PropertyKey, Node> | undefined)?.[key];
@@ -33,11 +34,28 @@ export function acceptedAt(schema: z.ZodType, path: readonly PropertyKey[]): str
   return accepts(node);
 }
 
+/** Paths of the settings and groups of settings that may be null. */
+export function nullablePaths(schema: z.ZodType): string[] {
+  const below = (node: Node, path: readonly string[]): string[] => {
+    const children = Object.entries(withoutNull(node).properties ?? {});
+    const own = withoutNull(node) === node ? [] : [path.join(".")];
+    return [...own, ...children.flatMap(([key, child]) => below(child as Node, [...path, key]))];
+  };
+  return below(jsonSchemaOf(schema), []);
+}
+
 function jsonSchemaOf(schema: z.ZodType): Node {
   return z.toJSONSchema(schema, { io: "input" });
 }
 
-function leaves(node: Node, path: readonly string[]): Setting[] {
+/** What a nullable node takes beside null; any other node itself. */
+function withoutNull(node: Node): Node {
+  return (node.anyOf?.find((option) => (option as Node).type !== "null") as Node | undefined) ?? node;
+}
+
+function leaves(outer: Node, path: readonly string[]): Setting[] {
+  const inner = withoutNull(outer);
+  const node = inner.properties === undefined ? outer : inner;
   if (node.properties !== undefined) {
     return Object.entries(node.properties).flatMap(([key, child]) => leaves(child as Node, [...path, key]));
   }
@@ -52,6 +70,8 @@ function leaves(node: Node, path: readonly string[]): Setting[] {
 }
 
 function accepts(node: Node): string {
+  const inner = withoutNull(node);
+  if (inner !== node) return `${accepts(inner)}, or null`;
   if (node.const !== undefined) return JSON.stringify(node.const);
   if (node.enum !== undefined) return `one of ${node.enum.map((value) => JSON.stringify(value)).join(", ")}`;
   switch (node.type) {

@@ -3,18 +3,34 @@ import { NumberLine } from "../../envs/gym-cards/number-line.js";
 import { NumberLineExpert } from "../../envs/gym-cards/number-line-expert.js";
 import { ConfigError, unknownName } from "./config-error.js";
 
+/** Rules of the reference implementation that single environments can follow (docs/paper-mode.md). */
+export interface EnvironmentQuirks {
+  /** NumberLine: an episode may start at its target. */
+  readonly paperReset: boolean;
+  /** EZPoints, Points24: formulas are evaluated as Python does. */
+  readonly referenceEval: boolean;
+  /** Blackjack: the player's fifth card lies outside the frame. */
+  readonly hiddenFifthCard: boolean;
+}
+
+/** What a configuration says about the environments of its run. Each takes what it knows; all are off by default. */
+export interface EnvironmentOptions extends Partial<EnvironmentQuirks> {
+  /** Whether prompts ask for a chain of thought before the action. Default true. */
+  readonly thoughts?: boolean;
+}
+
 /** An environment that runs can be configured for. A run of one's own takes any other object of this type. */
 export interface Task<Info = unknown> {
   readonly name: string;
-  makeEnvironment(): Environment<Info>;
+  makeEnvironment(options?: EnvironmentOptions): Environment<Info>;
   /** Writes the demonstrations of supervised fine-tuning; absent where there is none. */
-  readonly expert?: Expert<Info>;
+  makeExpert?(options?: EnvironmentOptions): Expert<Info>;
 }
 
 const numberLine: Task = {
   name: "number-line",
-  makeEnvironment: () => new NumberLine(),
-  expert: new NumberLineExpert(),
+  makeEnvironment: (options) => new NumberLine(options),
+  makeExpert: () => new NumberLineExpert(),
 };
 
 const tasks: readonly Task[] = [numberLine];

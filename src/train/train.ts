@@ -13,7 +13,7 @@ import {
   type RunSettings,
   run,
 } from "./run.js";
-import type { Task } from "./tasks.js";
+import type { EnvironmentOptions, Task } from "./tasks.js";
 
 export interface TrainOptions extends Pick<RunOptions<unknown>, "folder" | "policy" | "progress" | "signal"> {
   readonly config: RunConfig;
@@ -27,8 +27,8 @@ export interface TrainOptions extends Pick<RunOptions<unknown>, "folder" | "poli
  * @throws ConfigError for supervised fine-tuning on a task without an expert, and what `run` throws
  */
 export async function train({ config, task, ...options }: TrainOptions): Promise<RunOutcome> {
-  const training = new TrainingEnvironments(task);
-  const shared = { ...options, makeEnvironment: () => task.makeEnvironment() };
+  const training = new TrainingEnvironments(task, environmentOptions(config));
+  const shared = { ...options, makeEnvironment: () => task.makeEnvironment(environmentOptions(config)) };
   try {
     return config.algorithm === "ppo"
       ? await run({
@@ -59,7 +59,7 @@ export async function* trainingUpdates({
   AlgorithmUpdate<unknown>,
   void
 > {
-  const training = new TrainingEnvironments(task);
+  const training = new TrainingEnvironments(task, environmentOptions(config));
   try {
     yield* config.algorithm === "ppo"
       ? ppoAlgorithm(config, policy, training.make)(undefined, undefined)
@@ -69,17 +69,27 @@ export async function* trainingUpdates({
   }
 }
 
+/** What a configuration asks of its environments, in training and in evaluation alike. */
+function environmentOptions(config: RunConfig): EnvironmentOptions {
+  const { thoughts } = config;
+  if (config.algorithm !== "ppo") return { thoughts };
+  const { paperReset, referenceEval, hiddenFifthCard } = config.quirks;
+  return { thoughts, paperReset, referenceEval, hiddenFifthCard };
+}
+
 /** The environments that an algorithm plays, to be closed when it ends. */
 class TrainingEnvironments {
   readonly #task: Task;
+  readonly #options: EnvironmentOptions;
   readonly #made: Environment[] = [];
 
-  constructor(task: Task) {
+  constructor(task: Task, options: EnvironmentOptions) {
     this.#task = task;
+    this.#options = options;
   }
 
   readonly make = (): Environment => {
-    const environment = this.#task.makeEnvironment();
+    const environment = this.#task.makeEnvironment(this.#options);
     this.#made.push(environment);
     return environment;
   };
@@ -90,7 +100,7 @@ class TrainingEnvironments {
 }
 
 function ppoAlgorithm(
-  { ppo: config, seed, environments }: PpoRunConfig,
+  { ppo: config, quirks, seed, environments }: PpoRunConfig,
   policy: Policy,
   makeEnvironment: () => Environment,
 ): Algorithm<PpoState> {
@@ -99,6 +109,7 @@ function ppoAlgorithm(
       policy,
       environments: Array.from({ length: environments }, makeEnvironment),
       config,
+      quirks,
       seed,
       resume,
       signal,
@@ -106,11 +117,14 @@ function ppoAlgorithm(
 }
 
 function sftAlgorithm(
-  { sft: config, seed }: SftRunConfig,
+  runConfig: SftRunConfig,
   policy: Policy,
   makeEnvironment: () => Environment,
-  { name, expert }: Task,
+  task: Task,
 ): Algorithm<SftState> {
+  const { sft: config, seed } = runConfig;
+  const { name } = task;
+  const expert = task.makeExpert?.(environmentOptions(runConfig));
   if (expert === undefined) {
     throw new ConfigError("task", [
       { path: "task", expected: "a task with an expert to imitate", received: `"${name}", which has none` },

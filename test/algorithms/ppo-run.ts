@@ -21,6 +21,7 @@ export const config: PpoConfig = {
   klCoefficient: 0,
   entropyCoefficient: 0,
   advantageStdFloor: 0.1,
+  advantageEpsilon: 0,
   maxGradientNorm: 0.5,
   valueMaxGradientNorm: 0.5,
   adamBetas: [0.9, 0.999],

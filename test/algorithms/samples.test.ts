@@ -1,21 +1,27 @@
 import { describe, expect, test } from "vitest";
-import {
-  logProbMismatch,
-  type Sample,
-  shuffledMinibatches,
-  toSamples,
-} from "../../src/algorithms/samples.js";
+import { noQuirks } from "../../src/algorithms/quirks.js";
+import { logProbMismatch, shuffledMinibatches, toSamples } from "../../src/algorithms/samples.js";
+import { Scoring } from "../../src/algorithms/scoring.js";
 import { deriveKey, Random } from "../../src/random.js";
 import { Collector } from "../../src/rollout/collector.js";
 import { LineWorld } from "../fakes/line-world.js";
 import { TabularPolicy } from "../fakes/tabular-policy.js";
 
-const settings = { gamma: 0.9, gaeLambda: 0.95, lambda: 0.5, advantageStdFloor: 0 };
+const settings = {
+  gamma: 0.9,
+  gaeLambda: 0.95,
+  advantageStdFloor: 0,
+  advantageEpsilon: 0,
+  temperature: 1,
+  batchSize: 16,
+  terminalTimeouts: false,
+};
 const policy = new TabularPolicy();
 const environments = [new LineWorld(), new LineWorld(), new LineWorld()];
 const collection = { environments, policy, seed: 3, sampling: { temperature: 1 }, maxNewTokens: 4 };
 const rollout = await new Collector(collection).collect(20);
-const samples = toSamples(rollout, policy, settings);
+const scoring = new Scoring(policy, noQuirks, 0.5);
+const samples = await toSamples(rollout, policy, scoring, settings);
 
 describe("toSamples", () => {
   test("takes the transitions in order of environment, then time", () => {
@@ -29,18 +35,18 @@ describe("toSamples", () => {
   test("weighs thought tokens λ, action tokens 1, and a response without action λ throughout", () => {
     const thoughtful = samples.find(({ sequence }) => [...sequence.response].join() === "1,3,0")!;
     expect([...thoughtful.weights]).toEqual([0.5, 1, 1]);
-    expect(thoughtful.firstActionToken).toBe(1);
-    const [p0, p1, p2] = thoughtful.sampledLogProbs as unknown as [number, number, number];
+    expect(thoughtful.parts.action.start).toBe(1);
+    const [p0, p1, p2] = thoughtful.oldLogProbs as unknown as [number, number, number];
     expect(thoughtful.oldLogProb).toBe(0.5 * p0 + p1 + p2);
-    const mute = samples.find(({ firstActionToken }) => firstActionToken === undefined)!;
+    const mute = samples.find(({ hasAction }) => !hasAction)!;
     expect(new Set(mute.weights)).toEqual(new Set([0.5]));
   });
 
-  test("normalizes advantages over the whole rollout but not the returns", () => {
+  test("normalizes advantages over the whole rollout but not the returns", async () => {
     const mean = samples.reduce((sum, { advantage }) => sum + advantage, 0) / samples.length;
     expect(mean).toBeCloseTo(0, 12);
     // The values are zero at first, so with lambda 1 returns are discounted sums of rewards, at most 1.
-    const monteCarlo = toSamples(rollout, policy, { ...settings, gaeLambda: 1 });
+    const monteCarlo = await toSamples(rollout, policy, scoring, { ...settings, gaeLambda: 1 });
     const terminal = rollout.trajectories[0]!.transitions.findIndex(({ terminated }) => terminated);
     expect(monteCarlo[terminal]!.return).toBe(1);
   });
@@ -69,8 +75,8 @@ describe("shuffledMinibatches", () => {
 
 describe("logProbMismatch", () => {
   test("is the largest difference over all tokens", () => {
-    const sampledLogProbs = [Float32Array.of(-1, -2), Float32Array.of(-3)];
-    const minibatch = sampledLogProbs.map((logProbs) => ({ sampledLogProbs: logProbs }) as unknown as Sample);
+    const old = [Float32Array.of(-1, -2), Float32Array.of(-3)];
+    const minibatch = old.map((oldLogProbs) => ({ oldLogProbs, keepsContext: true }));
     const scores = {
       logProbs: Float32Array.of(-1, -2.5, -2.25),
       offsets: Int32Array.of(0, 2, 3),
@@ -78,5 +84,9 @@ describe("logProbMismatch", () => {
       tape: 0,
     };
     expect(logProbMismatch(minibatch, scores)).toBe(0.75);
+    const [first, second] = minibatch;
+    expect(logProbMismatch([first!, { ...second!, keepsContext: false }], scores)).toBe(0.5);
+    const elsewhere = minibatch.map((sample) => ({ ...sample, keepsContext: false }));
+    expect(logProbMismatch(elsewhere, scores)).toBeUndefined();
   });
 });

@@ -92,6 +92,7 @@ describe("sightline", () => {
     expect(await flags("eval")).toEqual([
       "checkpoint",
       "--task <name>",
+      "--action-only",
       "--episodes <n>",
       "--seed <n>",
       "--temperature <t>",
@@ -124,7 +125,9 @@ describe("sightline", () => {
 
   test("documents every setting and its default in the help of its command", async () => {
     const { stdout } = await cli(["train", "--help"]);
-    expect(stdout).toContain("Presets: number-line, number-line-llava-1.6-mistral-7b\n");
+    expect(stdout).toMatch(
+      /Presets: number-line, number-line-llava-1\.6-mistral-7b, ez-points-llava.*, points24-llava.*, blackjack-llava/,
+    );
     expect(stdout).toMatch(/ {2}ppo\.clipRange\n {6}.*Takes a number > 0 and < 1\. Default: 0\.1\./);
     expect((await cli(["sft", "--help"])).stdout).toContain(
       "Presets: number-line-sft, number-line-sft-refine\n",
@@ -384,6 +387,11 @@ describe("sightline eval", () => {
       optimal: { successRate: 1 },
     });
     expect((await cli(args)).stdout).toBe(stdout);
+  });
+
+  test("asks for the action alone where told to", async () => {
+    const { stdout } = await cli(["eval", "some/checkpoint", "--episodes", "5", "--action-only", "--json"]);
+    expect(JSON.parse(stdout)).toMatchObject({ thoughts: false, sampled: { readingAccuracy: null } });
   });
 
   test("refuses a missing checkpoint with exit code 2", async () => {

@@ -11,6 +11,11 @@ describe("normalizeAdvantages", () => {
     expect([...normalizeAdvantages(Float64Array.of(1, 2, 3), 4)]).toEqual([-0.25, 0, 0.25]);
   });
 
+  test("adds the epsilon to what it divides by", () => {
+    expect([...normalizeAdvantages(Float64Array.of(1, 2, 3), 0, 3)]).toEqual([-0.25, 0, 0.25]);
+    expect([...normalizeAdvantages(Float64Array.of(5, 5), 0, 1e-5)]).toEqual([0, 0]);
+  });
+
   test("gives zeros for equal advantages, for a single one, and nothing for none", () => {
     expect([...normalizeAdvantages(Float64Array.of(5, 5), 0)]).toEqual([0, 0]);
     expect([...normalizeAdvantages(Float64Array.of(5), 0)]).toEqual([0]);

@@ -51,6 +51,23 @@ describe("clippedSurrogate", () => {
     expect(at(5, -2)).toMatchObject({ loss: 6, clipped: true });
   });
 
+  test("with c = 10 has the gradient of the reference's rule for ratios above 10", () => {
+    // The rule: where the ratio exceeds 10, only the clipped term counts, which does not depend on the ratio.
+    const rule = (ratio: number, advantage: number) => {
+      const isOutside = advantage >= 0 ? ratio > 1.1 : ratio < 0.9;
+      return isOutside || ratio > 10 ? 0 : -ratio * advantage;
+    };
+    for (const ratio of [0.5, 0.95, 1, 1.05, 2, 9.99, 10.01, 1e6]) {
+      for (const advantage of [-2, 2]) {
+        const bounds = { clipRange: 0.1, dualClip: 10 };
+        expect(clippedSurrogate(Math.log(ratio), 0, advantage, bounds).gradient).toBeCloseTo(
+          rule(ratio, advantage),
+          9,
+        );
+      }
+    }
+  });
+
   test("stays finite when the ratio overflows, as long as something bounds it", () => {
     const bounds = { clipRange: 0.1, dualClip: 3 };
     expect(clippedSurrogate(2000, -2000, 1, bounds)).toMatchObject({ loss: -1.1, gradient: 0 });

@@ -5,6 +5,7 @@ import type { FinishedEpisode, Transition } from "../../src/rollout/trajectory.j
 function transition(tokens: number, value: number, overrides: Partial<Transition> = {}): Transition {
   return {
     prompt: { tokens: Int32Array.of(1), images: [] },
+    scoredPrompt: { tokens: Int32Array.of(1), images: [] },
     response: {
       tokens: new Int32Array(tokens),
       text: "",

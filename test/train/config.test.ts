@@ -90,8 +90,9 @@ describe("parseConfig", () => {
 
 describe("presets", () => {
   test.each(Object.keys(presets))("%s is complete: parsing it again changes nothing", (name) => {
-    const config = presets[name]!();
+    const config = parseConfig(presets[name]!());
     expect(parseConfig(config)).toEqual(config);
+    expect(parseConfig(JSON.parse(JSON.stringify(config)))).toEqual(config);
   });
 });
 

@@ -198,9 +198,9 @@ export class ArrowPolicy implements CheckpointedPolicy {
 export const arrowTask: Task<ArrowInfo> = {
   name: "arrow",
   makeEnvironment: () => new Arrow(),
-  expert: {
+  makeExpert: () => ({
     respond: (_info, uniform, errorRate) => (uniform() < errorRate ? "wrong" : "right"),
-  },
+  }),
 };
 
 /** PPO that takes the policy from chance to mastery in a few updates. */

@@ -3,7 +3,7 @@ import { knownModels } from "../../src/models/known-models.js";
 import { gpus } from "../../src/train/gpus.js";
 import { makePlan, type PlanRequest } from "../../src/train/plan.js";
 import { planRun } from "../../src/train/plan-run.js";
-import { numberLineLlava } from "../../src/train/presets.js";
+import { resolveConfig } from "../../src/train/resolve-config.js";
 
 const llava: PlanRequest = {
   model: knownModels["llava-v1.6-mistral-7b"]!,
@@ -82,8 +82,26 @@ describe("the plan of LLaVA-1.6-Mistral-7B with adapters of rank 128", () => {
 });
 
 test("a run is planned with the sizes of its preset", async () => {
-  const { work } = await planRun(numberLineLlava(), { gpu: "a100-80g", gpuCount: 8 });
-  expect(work).toEqual({ ...llava.work, responseTokens: 256 });
+  const { work } = await planRun(resolveConfig("number-line-llava-1.6-mistral-7b"), {
+    gpu: "a100-80g",
+    gpuCount: 8,
+  });
+  expect(work).toEqual({ ...llava.work, responseTokens: 256, scoringPass: true });
+});
+
+test("a scoring pass before the update is one forward of it, a token longer", async () => {
+  const phase = (plan: Awaited<ReturnType<typeof makePlan>>, name: string) =>
+    plan.phases.find((one) => one.name === name);
+  const plain = await makePlan(llava);
+  const scored = await makePlan({ ...llava, work: { ...llava.work, scoringPass: true } });
+  const longer = await makePlan({ ...llava, work: { ...llava.work, responseTokens: 151 } });
+  expect(phase(plain, "rollout: scoring")).toBeUndefined();
+  expect(phase(scored, "update: forward")).toEqual(phase(longer, "update: forward"));
+  expect(scored.update).toEqual(longer.update);
+  expect(scored.rollout).toEqual(plain.rollout);
+  // Four epochs in the update.
+  const forward = phase(scored, "update: forward")!.bf16Flops / 4;
+  expect(phase(scored, "rollout: scoring")!.bf16Flops / forward).toBeCloseTo(1, 6);
 });
 
 test("a plan that exceeds the GPU's memory says so", async () => {
