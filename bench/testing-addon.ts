@@ -13,7 +13,8 @@ export type OpArgument =
   | Int32Array
   | Uint32Array
   | Uint16Array
-  | (Float32Array | Uint16Array)[]
+  | BigInt64Array
+  | (Float32Array | Uint16Array | null)[]
   | number
   | string
   | boolean

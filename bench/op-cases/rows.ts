@@ -244,23 +244,32 @@ function adamw(count: number): OpCase {
     id: `ops/adamw/${count}`,
     op: "adamw",
     limit: "memory",
-    // Parameter and both moments are read and written, the gradient is read.
-    bytes: 4 * 7 * count,
+    // Parameter, gradient and both moments are read and written.
+    bytes: 4 * 8 * count,
     prepare: (context) => {
       const [parameter, gradient] = [uniforms(random(), count), uniforms(source(8), count)];
       const [first_moment, second_moment] = [new Float32Array(count), new Float32Array(count)];
       const [learning_rate, beta1, beta2, epsilon, weight_decay] = [1e-4, 0.9, 0.999, 1e-8, 0];
-      const bias = { bias_correction1: 1 - beta1, bias_correction2: 1 - beta2 };
-      const settings = { learning_rate, beta1, beta2, epsilon, weight_decay, gradient_scale: 1, ...bias };
-      const args = { parameter, gradient, first_moment, second_moment, count, ...settings };
+      const args = {
+        parameters: [parameter],
+        gradients: [gradient],
+        first_moments: [first_moment],
+        second_moments: [second_moment],
+        counts: BigInt64Array.of(BigInt(count)),
+        bias_corrections1: Float32Array.of(1 - beta1),
+        bias_corrections2: Float32Array.of(1 - beta2),
+        squares: Float64Array.of(1),
+        ...{ tensors: 1, groups: 1, group: 0, max_norm: Number.POSITIVE_INFINITY },
+        ...{ learning_rate, beta1, beta2, epsilon, weight_decay },
+      };
       return {
         args,
         check: () => {
-          const before = parameter.slice();
+          const [before, sign] = [parameter.slice(), gradient.map(Math.sign)];
           runOp(context, "adamw", args);
           // In the first step every parameter moves by the learning rate against its gradient's sign.
           for (const i of samples(count)) {
-            const expected = before[i]! - learning_rate * Math.sign(gradient[i]!);
+            const expected = before[i]! - learning_rate * sign[i]!;
             requireClose(`parameter ${i}`, parameter[i]!, expected, near(1) / 16 + learning_rate / 1000);
           }
         },

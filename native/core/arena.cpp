@@ -33,7 +33,13 @@ const char* purpose_name(Purpose purpose) {
   return "workspace";
 }
 
-Storage::~Storage() { arena_.release(data_, bytes_, purpose_); }
+Storage::~Storage() {
+  std::lock_guard lock(arena_.mutex_);
+  if (pool_)
+    pool_->free_[{purpose_, bytes_}].push_back(data_);
+  else
+    arena_.release(data_, bytes_, purpose_);
+}
 
 Arena::~Arena() { trim(); }
 
@@ -41,6 +47,14 @@ std::shared_ptr<Storage> Arena::allocate(size_t bytes, Purpose purpose) {
   const size_t size = size_class(bytes);
   std::lock_guard lock(mutex_);
   void* data = nullptr;
+  if (pool_) {
+    std::vector<void*>& free = pool_->free_[{purpose, size}];
+    if (!free.empty()) {
+      data = free.back();
+      free.pop_back();
+      return std::make_shared<Storage>(*this, data, size, purpose, pool_);
+    }
+  }
   if (auto kept = kept_.find(size); kept != kept_.end() && !kept->second.empty()) {
     data = kept->second.back();
     kept->second.pop_back();
@@ -57,11 +71,10 @@ std::shared_ptr<Storage> Arena::allocate(size_t bytes, Purpose purpose) {
     use->current_bytes += size;
     use->peak_bytes = std::max(use->peak_bytes, use->current_bytes);
   }
-  return std::make_shared<Storage>(*this, data, size, purpose);
+  return std::make_shared<Storage>(*this, data, size, purpose, pool_);
 }
 
 void Arena::release(void* data, size_t bytes, Purpose purpose) {
-  std::lock_guard lock(mutex_);
   kept_[bytes].push_back(data);
   use_.purposes[static_cast<size_t>(purpose)].current_bytes -= bytes;
   use_.total.current_bytes -= bytes;
@@ -73,6 +86,23 @@ void Arena::trim() {
     held_bytes_ -= size * blocks.size();
     blocks.clear();
   }
+}
+
+ArenaPool::~ArenaPool() {
+  std::lock_guard lock(arena_.mutex_);
+  for (const auto& [block, free] : free_)
+    for (void* data : free) arena_.release(data, block.second, block.first);
+}
+
+ArenaPool::Scope::Scope(ArenaPool& pool) : arena_(pool.arena_) {
+  std::lock_guard lock(arena_.mutex_);
+  arena_.pool_ = pool.shared_from_this();
+}
+
+ArenaPool::Scope::~Scope() {
+  std::shared_ptr<ArenaPool> pool;  // outlives the lock, which its end would take
+  std::lock_guard lock(arena_.mutex_);
+  pool.swap(arena_.pool_);
 }
 
 Arena::Report Arena::use() const {

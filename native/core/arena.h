@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <utility>
 #include <vector>
 
 #include "core/memory.h"
@@ -18,12 +19,13 @@ inline constexpr int purpose_count = 7;
 const char* purpose_name(Purpose purpose);
 
 class Arena;
+class ArenaPool;
 
-/** A 64-byte aligned block that goes back to its arena when the last owner lets go. */
+/** A 64-byte aligned block that goes back to its arena, or the pool that it is of, when the last owner lets go. */
 class Storage {
  public:
-  Storage(Arena& arena, void* data, size_t bytes, Purpose purpose)
-      : arena_(arena), data_(data), bytes_(bytes), purpose_(purpose) {}
+  Storage(Arena& arena, void* data, size_t bytes, Purpose purpose, std::shared_ptr<ArenaPool> pool)
+      : arena_(arena), data_(data), bytes_(bytes), purpose_(purpose), pool_(std::move(pool)) {}
   ~Storage();
   Storage(const Storage&) = delete;
   Storage& operator=(const Storage&) = delete;
@@ -36,6 +38,7 @@ class Storage {
   void* data_;
   size_t bytes_;
   Purpose purpose_;
+  std::shared_ptr<ArenaPool> pool_;
 };
 
 /**
@@ -69,6 +72,8 @@ class Arena {
 
  private:
   friend class Storage;
+  friend class ArenaPool;
+  /** With the mutex held. */
   void release(void* data, size_t bytes, Purpose purpose);
   void trim();
 
@@ -78,6 +83,42 @@ class Arena {
   size_t held_bytes_ = 0;
   std::map<size_t, std::vector<void*>> kept_;
   Report use_{};
+  /** Whose scope is open. */
+  std::shared_ptr<ArenaPool> pool_;
+};
+
+/**
+ * Blocks that an arena sets aside for work that comes again and again. What is allocated inside a `Scope` is the pool's: it goes
+ * back to the pool, which gives it to later allocations of its scopes, and to nobody else for as long as the pool or any of
+ * its blocks has an owner. So work that was recorded with these addresses may run again. The arena counts a pool's blocks as in
+ * use, each for the purpose it was first allocated for.
+ */
+class ArenaPool : public std::enable_shared_from_this<ArenaPool> {
+ public:
+  explicit ArenaPool(Arena& arena) : arena_(arena) {}
+  ~ArenaPool();
+  ArenaPool(const ArenaPool&) = delete;
+  ArenaPool& operator=(const ArenaPool&) = delete;
+
+  /** The arena allocates from the pool, for whichever thread, while this lives. Scopes do not nest. */
+  class Scope {
+   public:
+    explicit Scope(ArenaPool& pool);
+    ~Scope();
+    Scope(const Scope&) = delete;
+    Scope& operator=(const Scope&) = delete;
+
+   private:
+    Arena& arena_;
+  };
+
+ private:
+  friend class Arena;
+  friend class Storage;
+
+  Arena& arena_;
+  /** Not allocated now; the arena's mutex guards it. */
+  std::map<std::pair<Purpose, size_t>, std::vector<void*>> free_;
 };
 
 }  // namespace sightline

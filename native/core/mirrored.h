@@ -5,7 +5,6 @@
 #include <utility>
 #include <vector>
 
-#include "core/arena.h"
 #include "core/elements.h"
 
 namespace sightline {
@@ -27,13 +26,13 @@ struct Mirrored {
   SIGHTLINE_ALWAYS_INLINE operator const T*() const { return host; }  // NOLINT
 };
 
-/** Owns what a Mirrored points to. Made by `Device::mirror`; never changes; copies share the memory. */
+/** Owns what a Mirrored points to. Made by `Device::mirror` or an InputBlock; never changes; copies share the memory. */
 template <class T>
 class MirroredArray {
  public:
   MirroredArray() : MirroredArray({}, nullptr) {}
   /** @param device  the copy on the device, or null where that computes in the host's memory */
-  MirroredArray(std::vector<T> values, std::shared_ptr<Storage> device)
+  MirroredArray(std::vector<T> values, std::shared_ptr<const T> device)
       : values_(std::make_shared<const std::vector<T>>(std::move(values))), device_(std::move(device)) {}
 
   const std::vector<T>& values() const { return *values_; }
@@ -43,12 +42,12 @@ class MirroredArray {
 
   operator Mirrored<T>() const {  // NOLINT: ops take one of these as what they name in their arguments
     const T* host = values_->data();
-    return {host, device_ ? static_cast<const T*>(device_->data()) : host};
+    return {host, device_ ? device_.get() : host};
   }
 
  private:
   std::shared_ptr<const std::vector<T>> values_;
-  std::shared_ptr<Storage> device_;
+  std::shared_ptr<const T> device_;
 };
 
 using Indices = MirroredArray<int32_t>;

@@ -25,6 +25,7 @@ void* CudaContext::scratch(size_t bytes) {
 }
 
 void CudaContext::upload(void* to, const void* host, size_t bytes) {
+  if (recording_) fail(ErrorCode::unsupported, "an op reads host memory, which a recorded step cannot");
   if (bytes > 0) check(cudaMemcpyAsync(to, host, bytes, cudaMemcpyHostToDevice, stream_), "copying to the GPU");
 }
 

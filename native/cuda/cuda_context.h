@@ -76,10 +76,15 @@ class CudaContext : public ExecutionContext {
    */
   void multiply(const MatmulArgs& args);
 
-  /** Copies to device memory. What `host` points to may change as soon as the call returns. */
+  /**
+   * Copies to device memory. What `host` points to may change as soon as the call returns.
+   * @throws Error unsupported while the stream is being recorded: a repetition would read `host` again
+   */
   void upload(void* to, const void* host, size_t bytes);
   /** Until everything enqueued is done. @throws Error when something of it failed */
   void wait() { check(cudaStreamSynchronize(stream_), "computing on the GPU"); }
+  /** Whether calls become nodes of a graph instead of work. Set by who records the stream. */
+  void set_recording(bool recording) { recording_ = recording; }
   /** Lets go of the op's scratch memory: between ops. */
   void release_scratch() { scratch_.clear(); }
 
@@ -92,6 +97,7 @@ class CudaContext : public ExecutionContext {
   Arena& arena_;
   int multiprocessors_ = 0;
   cudaStream_t stream_ = nullptr;
+  bool recording_ = false;
   std::unique_ptr<Products> products_;
   std::vector<std::shared_ptr<Storage>> scratch_;
   /** Dynamic shared memory that kernels have been granted, where more than every kernel has. */

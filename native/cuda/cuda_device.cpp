@@ -1,5 +1,7 @@
 #include "cuda/cuda_device.h"
 
+#include "cuda/graph_recorder.h"
+
 namespace sightline::cuda {
 
 void* CudaMemory::allocate(size_t bytes) {
@@ -53,5 +55,7 @@ void CudaDevice::download(void* host, const void* from, size_t bytes) {
     check(cudaMemcpyAsync(host, from, bytes, cudaMemcpyDeviceToHost, context_.stream()), "copying from the GPU");
   context_.wait();
 }
+
+std::unique_ptr<StepRecorder> CudaDevice::make_step_recorder() { return std::make_unique<GraphRecorder>(context_, arena()); }
 
 }  // namespace sightline::cuda

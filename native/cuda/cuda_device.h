@@ -36,6 +36,7 @@ class CudaDevice final : private CudaMemory, public Device {
   void download(void* host, const void* from, size_t bytes) override;
   bool in_host_memory() const override { return false; }
   bool reads_weights_in_place() const override { return true; }
+  std::unique_ptr<StepRecorder> make_step_recorder() override;
   int64_t packed_bytes(int64_t k, int64_t n) const override { return k * n * size_of(operand_type()); }
 
  private:

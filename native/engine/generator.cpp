@@ -17,14 +17,12 @@ void Generator::advance() {
   drop_cancelled();
   const size_t decoding = active_.size();
   admit();
-  if (active_.empty()) return;
-  const int64_t width = vlm_.spec().decoder.width;
-  const Tensor hidden =
-      device_.allocate(Purpose::activations, static_cast<int64_t>(active_.size()), width, device_.operand_type());
-  if (decoding > 0) device_.copy(hidden, decode(decoding));
-  for (size_t i = decoding; i < active_.size(); ++i)
-    device_.copy(hidden.slice_rows(static_cast<int64_t>(i), 1), active_[i].prefix->hidden);
-  sample(hidden);
+  // What was drawn is taken only when nothing can go wrong any more: an error leaves every response as it was.
+  const DrawnTokens decoded = decoding > 0 ? decode(decoding) : DrawnTokens();
+  const DrawnTokens drawn = active_.size() > decoding ? draw_first(decoding) : DrawnTokens();
+  take(0, decoded);
+  take(decoding, drawn);
+  retire();
 }
 
 void Generator::abandon(const Error& error) {
@@ -180,69 +178,48 @@ void Generator::prefill(const std::vector<std::shared_ptr<Prefix>>& prefixes) {
   while (static_cast<int64_t>(recent_.size()) > max_batch_) recent_.pop_back();
 }
 
-Tensor Generator::decode(size_t count) {
+DrawnTokens Generator::decode(size_t count) {
   const ProfileScope scope(device_, "decode");
-  std::vector<int32_t> ids, positions, lengths, slots;
-  std::vector<void*> row_pages;
-  size_t max_pages = 0;
-  RowKeyList keys;
+  std::vector<DecodeRow> rows;
   for (size_t i = 0; i < count; ++i) {
     Active& active = active_[i];
     const size_t position = active.prefix->prompt.tokens.size() + active.completion.tokens.size() - 1;
     if (position % attention_block == 0) active.pages.push_back(new_page());
-    if (vlm_.parameters().drops()) keys.add(active.request().random_key, static_cast<int64_t>(position));
-    ids.push_back(active.completion.tokens.back());
-    positions.push_back(static_cast<int32_t>(position));
-    lengths.push_back(static_cast<int32_t>(position) + 1);
-    slots.push_back(static_cast<int32_t>(position % attention_block));
-    row_pages.push_back(active.pages.back()->data());
-    max_pages = std::max(max_pages, active.pages.size());
+    rows.push_back({active.completion.tokens.back(), static_cast<int32_t>(position), &active.pages, draw_settings(active)});
   }
-  std::vector<const void*> page_table(count * max_pages, nullptr);
-  for (size_t i = 0; i < count; ++i)
-    for (size_t page = 0; page < active_[i].pages.size(); ++page)
-      page_table[i * max_pages + page] = active_[i].pages[page]->data();
-
-  Tape tape(device_, Tape::Mode::inference);
-  PagedAttention attention(device_.mirror(std::move(row_pages)), device_.mirror(std::move(slots)),
-                           device_.mirror(std::move(page_table)), device_.mirror(std::move(lengths)));
-  Decoder& decoder = vlm_.decoder();
-  return decoder.forward(tape, decoder.embed(tape, device_.mirror(std::move(ids)), nullptr), device_.mirror(std::move(positions)),
-                         attention, {}, keys.take(device_))->value;
+  return decode_step_.run(rows);
 }
 
-void Generator::sample(const Tensor& hidden) {
+DrawnTokens Generator::draw_first(size_t first) {
+  const size_t count = active_.size() - first;
   const ProfileScope scope(device_, "sample");
-  Tape tape(device_, Tape::Mode::inference);
-  const Tensor logits = vlm_.decoder().logits(tape, hidden);
-  const size_t count = active_.size();
-  std::vector<float> temperatures, top_p;
-  std::vector<int32_t> top_k, steps;
-  std::vector<uint32_t> keys;
-  for (const Active& active : active_) {
-    const GenerateRequest& request = active.request();
-    temperatures.push_back(request.sampling.temperature);
-    top_k.push_back(request.sampling.top_k);
-    top_p.push_back(request.sampling.top_p);
-    keys.insert(keys.end(), request.random_key.begin(), request.random_key.end());
-    steps.push_back(static_cast<int32_t>(active.completion.tokens.size()));
-  }
-  const auto drawn = device_.arena().allocate(count * sizeof(int32_t), Purpose::workspace);
-  const Tensor drawn_log_probs = device_.allocate(Purpose::workspace, static_cast<int64_t>(count), 1);
-  const auto temperature = device_.mirror(std::move(temperatures)), p = device_.mirror(std::move(top_p));
-  const auto k = device_.mirror(std::move(top_k)), step = device_.mirror(std::move(steps));
-  const auto key = device_.mirror(std::move(keys));
-  tape.ops().sample(tape.context(), {logits.data(), temperature, k, p, key, step, static_cast<int32_t*>(drawn->data()),
-                                     drawn_log_probs.data(), static_cast<int64_t>(count), logits.columns()});
-  std::vector<int32_t> tokens(count);
-  device_.download(tokens.data(), drawn->data(), count * sizeof(int32_t));
-  const std::vector<float> log_probs = device_.read(drawn_log_probs);
-  std::vector<Active> unfinished;
+  const Tensor hidden = device_.allocate(Purpose::activations, static_cast<int64_t>(count), vlm_.spec().decoder.width,
+                                         device_.operand_type());
+  std::vector<DrawSettings> settings;
   for (size_t i = 0; i < count; ++i) {
-    Active& active = active_[i];
-    active.completion.tokens.push_back(tokens[i]);
-    active.completion.log_probs.push_back(log_probs[i]);
-    if (const auto reason = finish_reason(active, tokens[i])) {
+    device_.copy(hidden.slice_rows(static_cast<int64_t>(i), 1), active_[first + i].prefix->hidden);
+    settings.push_back(draw_settings(active_[first + i]));
+  }
+  return decode_step_.draw(hidden, settings);
+}
+
+DrawSettings Generator::draw_settings(const Active& active) {
+  const GenerateRequest& request = active.request();
+  return {request.sampling, request.random_key, static_cast<int32_t>(active.completion.tokens.size())};
+}
+
+void Generator::take(size_t first, const DrawnTokens& drawn) {
+  for (size_t i = 0; i < drawn.tokens.size(); ++i) {
+    Active& active = active_[first + i];
+    active.completion.tokens.push_back(drawn.tokens[i]);
+    active.completion.log_probs.push_back(drawn.log_probs[i]);
+  }
+}
+
+void Generator::retire() {
+  std::vector<Active> unfinished;
+  for (Active& active : active_) {
+    if (const auto reason = finish_reason(active, active.completion.tokens.back())) {
       active.completion.finish_reason = *reason;
       finish(active);
     } else {
@@ -268,7 +245,7 @@ std::optional<FinishReason> Generator::finish_reason(Active& active, int32_t tok
   return std::nullopt;
 }
 
-Generator::Page Generator::new_page() {
+Page Generator::new_page() {
   const DecoderSpec& spec = vlm_.spec().decoder;
   return device_.arena().allocate(
       static_cast<size_t>(spec.layers * page_layer_size(spec.kv_heads, spec.head_size) * size_of(device_.operand_type())),

@@ -11,19 +11,12 @@
 #include <vector>
 
 #include "core/error.h"
+#include "engine/decode_step.h"
 #include "engine/image_features.h"
 #include "engine/packing.h"
 #include "models/vlm.h"
 
 namespace sightline {
-
-struct SamplingSettings {
-  /** 0: greedy. */
-  float temperature = 1.0f;
-  /** 0: all. */
-  int32_t top_k = 0;
-  float top_p = 1.0f;
-};
 
 struct GenerateRequest {
   Prompt prompt;
@@ -71,7 +64,8 @@ class Generator {
         vlm_(vlm),
         image_features_(image_features),
         max_batch_(max_batch),
-        token_bytes_(std::move(token_bytes)) {}
+        token_bytes_(std::move(token_bytes)),
+        decode_step_(device, vlm, max_batch) {}
 
   void submit(GenerateJob job) { waiting_.push_back(std::move(job)); }
   bool idle() const { return waiting_.empty() && active_.empty(); }
@@ -83,8 +77,6 @@ class Generator {
   void abandon(const Error& error);
 
  private:
-  using Page = std::shared_ptr<Storage>;
-
   /** A response decoded greedily: a function of the prompt, the weights and these two. */
   struct GreedyResponse {
     int32_t max_new_tokens;
@@ -128,9 +120,15 @@ class Generator {
   bool share_response(GenerateJob& job, const Prefix& prefix);
   void finish(Active& active);
   void prefill(const std::vector<std::shared_ptr<Prefix>>& prefixes);
-  /** Final hidden states of the last token of each request in [0, count) of active_. */
-  Tensor decode(size_t count);
-  void sample(const Tensor& hidden);
+  /** The next tokens of the requests in [0, count) of active_. */
+  DrawnTokens decode(size_t count);
+  /** The first tokens of the requests in active_ from `first` on. */
+  DrawnTokens draw_first(size_t first);
+  static DrawSettings draw_settings(const Active& active);
+  /** Appends tokens to the responses in active_ from `first` on. */
+  void take(size_t first, const DrawnTokens& drawn);
+  /** Answers the requests that end with their last token. */
+  void retire();
   std::optional<FinishReason> finish_reason(Active& active, int32_t token) const;
   Page new_page();
 
@@ -139,6 +137,7 @@ class Generator {
   ImageFeatures& image_features_;
   const int64_t max_batch_;
   const std::vector<std::string> token_bytes_;
+  DecodeStep decode_step_;
   std::deque<GenerateJob> waiting_;
   /** Requests that have tokens come before those just admitted. */
   std::vector<Active> active_;

@@ -109,6 +109,12 @@ Decoder::LogProbs Decoder::log_probs(Tape& tape, const Var& x, const Indices& ta
   return result;
 }
 
+void Decoder::prepare(Device& device) {
+  for (Layer& layer : layers_)
+    for (Linear* linear : {&layer.qkv, &layer.out, &layer.gate_up, &layer.down}) linear->prepare(device);
+  head_operand_.forward(device, parameters_, head_);
+}
+
 Tensor Decoder::logits(Tape& tape, const Tensor& x) {
   Device& device = tape.device();
   const int64_t n = spec_.vocabulary_size, k = spec_.width;

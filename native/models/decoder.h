@@ -60,6 +60,9 @@ class Decoder {
   /** (N, V) for sampling. */
   Tensor logits(Tape& tape, const Tensor& x);
 
+  /** Brings up to date what `forward` and `logits` multiply by: until the weights move they then read what is there only. */
+  void prepare(Device& device);
+
   AttentionShape shape() const { return {spec_.heads, spec_.kv_heads, spec_.head_size}; }
 
  private:

@@ -31,25 +31,26 @@ DropoutArgs drop(const Tensor& x, const Tensor& y, const RowKeys& keys, int64_t 
 
 namespace {
 
-std::shared_ptr<Storage> pack(Device& device, const Tensor& weight, bool transposed) {
+/** Packs W, or its transpose, into `packed`, which is allocated if there is none. */
+void pack(Device& device, const Tensor& weight, bool transposed, std::shared_ptr<Storage>& packed) {
   const int64_t rows = weight.rows(), columns = weight.columns();
   const int64_t k = transposed ? columns : rows, n = transposed ? rows : columns;
-  auto packed = device.arena().allocate(static_cast<size_t>(device.packed_bytes(k, n)), Purpose::workspace);
+  if (!packed) packed = device.arena().allocate(static_cast<size_t>(device.packed_bytes(k, n)), Purpose::workspace);
   device.ops().pack_matrix(device.context(), {weight.elements(), transposed ? 1 : columns, transposed ? columns : 1,
                                               packed->data(), k, n, device.precision()});
-  return packed;
 }
 
 }  // namespace
 
 std::shared_ptr<Storage> pack_for_backward(Device& device, const Tensor& weight) {
-  return device.reads_weights_in_place() ? nullptr : pack(device, weight, false);
+  std::shared_ptr<Storage> packed;
+  if (!device.reads_weights_in_place()) pack(device, weight, false, packed);
+  return packed;
 }
 
 const void* WeightOperand::copy(Device& device, const ParameterSet& parameters, const ParameterSet::Block& weight, bool transposed) {
   if (const uint64_t version = parameters.version(weight); version_ != version) {
-    copy_.reset();
-    copy_ = pack(device, weight.value, transposed);
+    pack(device, weight.value, transposed, copy_);
     version_ = version;
   }
   return copy_->data();
@@ -141,6 +142,14 @@ Var Linear::forward(Tape& tape, const Var& x, const Var& residual, const RowKeys
     if (residual) add_gradient(device, *residual, y->gradient);
   });
   return y;
+}
+
+void Linear::prepare(Device& device) {
+  operand_.forward(device, parameters_, weight_);
+  for (Adapter& adapter : adapters_) {
+    adapter.operand_a.forward(device, parameters_, adapter.a);
+    adapter.operand_b.forward(device, parameters_, adapter.b);
+  }
 }
 
 void Linear::backward(Device& device, const Var& x, const Var& y, const std::vector<Tensor>& projections, const RowKeys& keys) {

@@ -18,7 +18,7 @@ struct MatmulOperand {
 
 /**
  * A weight W (out, in) in the form in which the device's products read it: as stored where the device can, else as a copy
- * that is made anew when the weights have moved. On the CPU the copy is packed for the forward pass, because generation uses
+ * that is made anew, in the same place, when the weights have moved. On the CPU the copy is packed for the forward pass, because generation uses
  * it for every token; the backward pass runs less often and on more rows, and has products pack the weight as they go.
  */
 class WeightOperand {
@@ -70,6 +70,9 @@ class Linear {
    * @param keys      of the N rows, where adapters drop something; the backward pass draws the same masks by them again
    */
   Var forward(Tape& tape, const Var& x, const Var& residual = nullptr, const RowKeys& keys = {});
+
+  /** Brings up to date what `forward` multiplies by, so that the next one does not have to. */
+  void prepare(Device& device);
 
   int64_t out() const { return weight_.value.rows(); }
 

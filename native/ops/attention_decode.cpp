@@ -29,6 +29,10 @@ template <class T>
 void decode_row(const AttentionDecodeArgs& args, int64_t row, int64_t first, int64_t last) {
   const int64_t d = args.head_size, width = padded_head_size(d), group = args.heads / args.kv_heads;
   const int64_t row_stride = (args.heads + 2 * args.kv_heads) * d;
+  if (args.lengths[row] == 0) {
+    std::memset(args.out.as<T>() + (row * args.heads + first) * d, 0, static_cast<size_t>((last - first) * d) * sizeof(T));
+    return;
+  }
   const void* const* pages = args.pages + row * args.max_pages;
   // Heads that share keys, or heads each with their own.
   const auto tile = [&]<int Rows, bool OneHead>(int64_t h) {
@@ -90,6 +94,7 @@ void write_rows(CpuContext& context, const KvWriteArgs& args) {
   constexpr int64_t rows_per_task = 16;
   context.pool().parallel_for((args.rows + rows_per_task - 1) / rows_per_task, [&](int64_t task, int) {
     for (int64_t row = task * rows_per_task; row < min(args.rows, (task + 1) * rows_per_task); ++row) {
+      if (args.pages[row] == nullptr) continue;
       const T* keys = args.qkv.as<T>() + row * row_stride + args.heads * d;
       const T* values = keys + args.kv_heads * d;
       auto* layer = static_cast<T*>(args.pages[row]) + args.layer_offset;

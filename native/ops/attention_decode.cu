@@ -202,8 +202,10 @@ __global__ void __launch_bounds__(row_kernel_threads, row_blocks)
 #pragma unroll
     for (int e = 0; e < 4; ++e) sum[e] = fmaf(x[e], factor, sum[e]);
   }
+  if (count > 0) {
 #pragma unroll
-  for (int e = 0; e < 4; ++e) sum[e] /= total;
+    for (int e = 0; e < 4; ++e) sum[e] /= total;
+  }
   store(out + (static_cast<int64_t>(row) * heads + head) * head_size + c, sum);
 }
 
@@ -221,8 +223,10 @@ __global__ void __launch_bounds__(row_kernel_threads, row_blocks)
     const T* key = a.keys(row, position / block, head / a.group()) + position % block * a.head_size;
     return KeyValue<T>{key, key + a.values()};
   };
+  T* to = out + (static_cast<int64_t>(row) * a.heads + head) * a.head_size;
+  if (a.lengths[row] == 0) return WarpRow<Columns>().store(to, a.head_size, 0.0f);
   const auto result = attend_row<Columns>(a.query(row, head), a.lengths[row], key_value, a.head_size, a.scale);
-  result.sums.store(out + (static_cast<int64_t>(row) * a.heads + head) * a.head_size, a.head_size, 1.0f / result.total);
+  result.sums.store(to, a.head_size, 1.0f / result.total);
 }
 
 template <class T>
@@ -248,6 +252,7 @@ __global__ void __launch_bounds__(256)
                         int heads, int kv_heads, int head_size) {
   const int row = static_cast<int>(blockIdx.x), size = 2 * kv_heads * head_size;
   const T* from = qkv + (static_cast<int64_t>(row) * (heads + 2 * kv_heads) + heads) * head_size;
+  if (pages[row] == nullptr) return;
   T* layer = static_cast<T*>(pages[row]) + layer_offset;
   const int64_t slot = slots[row];
   for (int i = static_cast<int>(threadIdx.x) * Elements; i < size; i += static_cast<int>(blockDim.x) * Elements) {

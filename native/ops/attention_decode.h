@@ -28,7 +28,8 @@ constexpr int64_t page_layer_size(int64_t kv_heads, int64_t head_size) {
  * @param qkv      (B, (H + 2 G) * D) of the new tokens; only the query heads are read
  * @param pages    (B, max_pages) page of each block of positions; entries behind the last block are unused
  * @param layer_offset  elements from the start of a page to the layer's part
- * @param lengths  (B) keys that the row sees, its own (already written) included
+ * @param lengths  (B) keys that the row sees, its own (already written) included; 0 for a row that only pads the batch: its
+ *                 pages are not read, and its part of out is zero
  * @param out      (B, H * D) written
  * Types: one for qkv, the pages and out; in bf16 D is even.
  * @throws invalid_argument otherwise
@@ -47,7 +48,7 @@ struct AttentionDecodeArgs {
  * Writes the keys and values of N rows into their pages, which store elements as qkv does.
  *
  * @param qkv    (N, (H + 2 G) * D), keys already rotated
- * @param pages  (N) page of each row
+ * @param pages  (N) page of each row; null for a row that only pads the batch and is not written
  * @param slots  (N) position within the page, in [0, attention_block)
  */
 struct KvWriteArgs {

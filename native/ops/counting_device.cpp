@@ -42,4 +42,9 @@ int64_t CountingDevice::packed_bytes(int64_t k, int64_t n) const {
   return isa_ ? matmul_packed_size(*isa_, precision(), k, n) * static_cast<int64_t>(sizeof(float)) : k * n * size_of(operand_type());
 }
 
+std::unique_ptr<StepRecorder> CountingDevice::make_step_recorder() {
+  if (isa_) return Device::make_step_recorder();
+  return std::make_unique<PooledStepRecorder>(arena());
+}
+
 }  // namespace sightline

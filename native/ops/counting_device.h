@@ -27,6 +27,7 @@ class CountingDevice : public Device {
   bool reads_weights_in_place() const override { return !isa_; }
   int64_t packed_bytes(int64_t k, int64_t n) const override;
   bool computes() const override { return false; }
+  std::unique_ptr<StepRecorder> make_step_recorder() override;
 
  private:
   class Context : public ExecutionContext {};

@@ -12,6 +12,7 @@
 #include "core/tensor.h"
 #include "ops/op_table.h"
 #include "ops/profiler.h"
+#include "ops/step_recorder.h"
 
 namespace sightline {
 
@@ -71,8 +72,10 @@ class Device {
     const size_t bytes = values.size() * sizeof(T);
     std::shared_ptr<Storage> storage = arena_.allocate(bytes, Purpose::workspace);
     upload(storage->data(), values.data(), bytes);
-    return {std::move(values), std::move(storage)};
+    return {std::move(values), std::shared_ptr<const T>(storage, static_cast<const T*>(storage->data()))};
   }
+  /** A recorder of the device's own, which must not outlive it. */
+  virtual std::unique_ptr<StepRecorder> make_step_recorder() { return std::make_unique<StepRecorder>(); }
 
   // ---- profiles
   /** Whether ops and scopes are being recorded. */

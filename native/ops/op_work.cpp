@@ -239,9 +239,15 @@ OpWork count(const GeluBackwardArgs& a) { return elementwise(a.count, 17, 3, a.x
 OpWork count(const ReluArgs& a) { return elementwise(a.count, 0, 2, a.x.type); }
 OpWork count(const ReluBackwardArgs& a) { return elementwise(a.count, 0, 3, a.y.type); }
 OpWork count(const AddArgs& a) { return elementwise(a.count, 1, 3, a.x.type); }
-OpWork count(const SumSquaresArgs& a) { return elementwise(a.count, 2, 1); }
-// g 1, m 3, v 4, the step 9; parameter and moments are read and written, the gradient read.
-OpWork count(const AdamwArgs& a) { return elementwise(a.count, 17, 7); }
+int64_t elements_of(const int64_t* counts, int64_t tensors) {
+  int64_t elements = 0;
+  for (int64_t tensor = 0; tensor < tensors; ++tensor) elements += counts[tensor];
+  return elements;
+}
+
+OpWork count(const SumSquaresArgs& a) { return elementwise(elements_of(a.counts, a.tensors), 2, 1); }
+// g 1, m 3, v 4, the step 9; parameter, gradient and moments are read and written.
+OpWork count(const AdamwArgs& a) { return elementwise(elements_of(a.counts, a.tensors), 17, 8); }
 
 }  // namespace
 

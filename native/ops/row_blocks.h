@@ -26,6 +26,13 @@ inline int64_t row_block_count(int64_t rows, int64_t columns) {
   return (rows + block - 1) / block;
 }
 
+/** Blocks of all elements of tensors of `counts` elements. */
+inline int64_t tensor_block_count(const int64_t* counts, int64_t tensors) {
+  int64_t blocks = 0;
+  for (int64_t tensor = 0; tensor < tensors; ++tensor) blocks += row_block_count(counts[tensor], 1);
+  return blocks;
+}
+
 /** Calls body(RowBlock) for every block of `rows` rows; a single block runs on the caller's thread. */
 template <class Body>
 inline void for_row_blocks(CpuContext& context, int64_t rows, int64_t columns, const Body& body) {
@@ -39,6 +46,21 @@ inline void for_row_blocks(CpuContext& context, int64_t rows, int64_t columns, c
 template <class Body>
 inline void for_element_blocks(CpuContext& context, int64_t count, const Body& body) {
   for_row_blocks(context, count, 1, body);
+}
+
+/**
+ * Calls body(tensor, RowBlock) for every block of elements of every tensor. Blocks are numbered through, those of one tensor
+ * after those of the tensor before.
+ * @param counts  (tensors) elements of each
+ */
+template <class Body>
+inline void for_tensor_blocks(CpuContext& context, const int64_t* counts, int64_t tensors, const Body& body) {
+  context.pool().parallel_for(tensor_block_count(counts, tensors), [&](int64_t task, int thread) {
+    int64_t tensor = 0, index = task;
+    for (int64_t blocks; index >= (blocks = row_block_count(counts[tensor], 1)); ++tensor) index -= blocks;
+    const int64_t block = rows_per_block(1);
+    body(tensor, RowBlock{task, index * block, min(counts[tensor], (index + 1) * block), thread});
+  });
 }
 
 /** Calls body(first, last) for ranges that cover [0, columns); small inputs stay in one. */

@@ -15,6 +15,7 @@ export interface Settings {
   countTraffic?: 0 | 1;
   interpreterThreads?: number;
   deviceCount?: number;
+  graphs?: 0 | 1;
   collectiveDeadlineMs?: number;
 }
 
@@ -38,6 +39,12 @@ interface Emulator {
   violation(device: number): string;
   refusal(): string;
   memory(device: number): Record<"currentBytes" | "peakBytes" | "allocations" | "pinnedAllocations", number>;
+  calls(
+    device: number,
+  ): Record<
+    "kernelLaunches" | "products" | "copies" | "fills" | "waits" | "graphs" | "graphLaunches",
+    number
+  >;
   traffic(): Record<string, Record<string, number>>;
   launch(
     kernel: bigint,

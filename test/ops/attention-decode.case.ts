@@ -22,7 +22,7 @@ function attend(
 ) {
   const out = new Float64Array(rows * heads * head_size);
   for (let n = 0; n < rows; n++)
-    for (let h = 0; h < heads; h++) {
+    for (let h = 0; h < heads && lengths[n]! > 0; h++) {
       const head = Math.floor(h / (heads / kv_heads));
       const query = (n * (heads + 2 * kv_heads) + h) * head_size;
       const keyAt = (s: number) => (s * 2 * kv_heads + head) * head_size;
@@ -78,7 +78,8 @@ const shapes: Shape[] = [
   { heads: 4, kvHeads: 2, headSize: 12, lengths: [63, 1, 64, 65, 129] },
   { heads: 2, kvHeads: 1, headSize: 72, lengths: [200, 17] },
   { heads: 3, kvHeads: 3, headSize: 32, lengths: [5, 66, 128] },
-  { heads: 6, kvHeads: 2, headSize: 24, lengths: [300, 256, 513] },
+  // A row that pads the batch has no keys.
+  { heads: 6, kvHeads: 2, headSize: 24, lengths: [300, 256, 0, 513] },
 ];
 
 const decodeCases = shapes.map(({ heads, kvHeads, headSize, lengths }) => {
@@ -128,7 +129,7 @@ const decodeCases = shapes.map(({ heads, kvHeads, headSize, lengths }) => {
   });
 });
 
-/** `storage` is all pages one after the other; row n goes to slot slots[n] of page pageOf[n]. */
+/** `storage` is all pages one after the other; row n goes to slot slots[n] of page pageOf[n], or pads the batch where that is -1. */
 type Write = KvLayout & {
   qkv: Floats;
   storage: Float32Array;
@@ -156,7 +157,7 @@ const writeCases = writeShapes.map(({ rows, heads, kvHeads, headSize }) =>
         qkv: normals(random, rows * (heads + 2 * kvHeads) * headSize),
         storage: normals(random, pageCount * pageSize(layout)),
         // Rows of several sequences: neighbouring rows go to different pages, none to the same place.
-        pageOf: Int32Array.from({ length: rows }, (_, n) => n % pageCount),
+        pageOf: Int32Array.from({ length: rows }, (_, n) => (n % 16 === 15 ? -1 : n % pageCount)),
         slots: Int32Array.from({ length: rows }, (_, n) => pageTokens - 1 - Math.floor(n / pageCount)),
         rows,
         heads,
@@ -166,12 +167,14 @@ const writeCases = writeShapes.map(({ rows, heads, kvHeads, headSize }) =>
     },
     bind: ({ storage, pageOf, packs, ...args }) => {
       const size = pageSize(args);
-      return { ...args, pages: [...pageOf].map((page) => storage.subarray(page * size, (page + 1) * size)) };
+      const pageAt = (page: number) => (page < 0 ? null : storage.subarray(page * size, (page + 1) * size));
+      return { ...args, pages: Array.from(pageOf, pageAt) };
     },
     reference: (args) => {
       const storage = args.storage.slice();
       const places = placesIn(args, args);
       for (let n = 0; n < rows; n++) {
+        if (args.pageOf[n]! < 0) continue;
         const page = storage.subarray(args.pageOf[n]! * pageSize(args));
         const key = (n * (heads + 2 * kvHeads) + heads) * headSize;
         for (let head = 0; head < kvHeads; head++)

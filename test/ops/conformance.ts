@@ -268,7 +268,7 @@ function widened<A extends OpArguments>(args: A): A {
 type NumberArray = Float32Array | Float64Array | Int32Array | Uint32Array | Uint16Array;
 
 function numbers(value: OpArgument | undefined): NumberArray {
-  if (ArrayBuffer.isView(value)) return value;
+  if (ArrayBuffer.isView(value) && !(value instanceof BigInt64Array)) return value;
   throw new TypeError(`expected an argument that is a typed array, received ${value}`);
 }
 

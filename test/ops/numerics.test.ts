@@ -12,14 +12,15 @@ describe.each(backends.map((backend) => [backend.name, backend] as const))("on %
     const first_moment = normals(new Random(deriveKey(3)), count, 1e-36);
     const second_moment = first_moment.map((m) => Math.abs(m));
     const args = {
-      ...{
-        parameter: new Float32Array(count),
-        gradient: new Float32Array(count),
-        first_moment,
-        second_moment,
-      },
-      ...{ count, learning_rate: 1e-3, beta1: 0.9, beta2: 0.9, epsilon: 1e-8, weight_decay: 0 },
-      ...{ gradient_scale: 1, bias_correction1: 1, bias_correction2: 1 },
+      parameters: [new Float32Array(count)],
+      gradients: [new Float32Array(count)],
+      first_moments: [first_moment],
+      second_moments: [second_moment],
+      counts: BigInt64Array.of(BigInt(count)),
+      bias_corrections1: Float32Array.of(1),
+      bias_corrections2: Float32Array.of(1),
+      ...{ squares: Float64Array.of(0), tensors: 1, groups: 1, group: 0, max_norm: 1 },
+      ...{ learning_rate: 1e-3, beta1: 0.9, beta2: 0.9, epsilon: 1e-8, weight_decay: 0 },
     };
     for (let step = 0; step < 100; step++) {
       backend.run("adamw", args);

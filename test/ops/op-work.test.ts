@@ -319,22 +319,29 @@ describe("element-wise and row-wise ops", () => {
     );
   });
 
-  test("count seven arrays of an optimizer step", () => {
+  test("count eight arrays of an optimizer step", () => {
+    const two = [floats, floats];
     const args = {
-      parameter: floats,
-      gradient: floats,
-      first_moment: floats,
-      second_moment: floats,
-      count: 100,
+      parameters: two,
+      gradients: two,
+      first_moments: two,
+      second_moments: two,
+      counts: BigInt64Array.of(70n, 30n),
+      bias_corrections1: floats,
+      bias_corrections2: floats,
+      squares: null,
+      tensors: 2,
+      groups: 1,
+      group: 0,
+      max_norm: 1,
       learning_rate: 1,
       beta1: 0.9,
       beta2: 0.9,
       epsilon: 1,
       weight_decay: 0,
-      gradient_scale: 1,
-      bias_correction1: 1,
-      bias_correction2: 1,
     };
-    expect(opWork("adamw", args)).toEqual({ flops: 1700, bf16Flops: 0, bytes: 2800, shape: [100] });
+    expect(opWork("adamw", args)).toEqual({ flops: 1700, bf16Flops: 0, bytes: 3200, shape: [100] });
+    const sum = { x: two, counts: args.counts, total: null, tensors: 2 };
+    expect(opWork("sum_squares", sum)).toEqual({ flops: 200, bf16Flops: 0, bytes: 400, shape: [100] });
   });
 });

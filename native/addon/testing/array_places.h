@@ -17,7 +17,7 @@ class ArrayPlaces {
   /** @param written  whether the op may write to it */
   virtual void* place(Napi::ArrayBuffer buffer, [[maybe_unused]] bool written) { return buffer.Data(); }
   /** A list of addresses that `place` gave. @return the same list where the op can read it */
-  virtual void* place_list(void** list, [[maybe_unused]] size_t count) { return list; }
+  virtual const void* place_list(const void* list, [[maybe_unused]] size_t count) { return list; }
 };
 
 }  // namespace sightline

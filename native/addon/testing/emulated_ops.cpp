@@ -69,7 +69,7 @@ void* EmulatedArrays::place(Napi::ArrayBuffer buffer, bool written) {
   return copy.data;
 }
 
-void* EmulatedArrays::place_list(void** list, size_t count) {
+const void* EmulatedArrays::place_list(const void* list, size_t count) {
   if (count == 0) return nullptr;
   void* copy = allocate(count * sizeof(void*));
   device_.upload(copy, list, count * sizeof(void*));

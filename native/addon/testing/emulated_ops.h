@@ -24,7 +24,7 @@ class EmulatedArrays : public ArrayPlaces {
   ~EmulatedArrays() override;
 
   void* place(Napi::ArrayBuffer buffer, bool written) override;
-  void* place_list(void** list, size_t count) override;
+  const void* place_list(const void* list, size_t count) override;
   /** Copies back what the op may have written. @throws Error internal when it has changed anything else */
   void fetch();
 

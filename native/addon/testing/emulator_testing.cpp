@@ -107,6 +107,7 @@ Napi::Value configure(const Napi::CallbackInfo& info) {
     set("countTraffic", settings.count_traffic);
     set("interpreterThreads", settings.interpreter_threads);
     set("deviceCount", settings.device_count);
+    set("graphs", settings.graphs);
     set("collectiveDeadlineMs", settings.collective_deadline_ms);
     sightline_emulator_configure(&settings);
     return info.Env().Undefined();
@@ -135,6 +136,21 @@ Napi::Value memory(const Napi::CallbackInfo& info) {
   object.Set("peakBytes", static_cast<double>(state.peak_bytes));
   object.Set("allocations", static_cast<double>(state.allocations));
   object.Set("pinnedAllocations", static_cast<double>(state.pinned_allocations));
+  return object;
+}
+
+/** calls(device: number): { kernelLaunches, products, copies, fills, waits, graphs, graphLaunches: number } */
+Napi::Value calls(const Napi::CallbackInfo& info) {
+  SightlineEmulatorCalls counted;
+  sightline_emulator_calls(info[0].As<Napi::Number>(), &counted);
+  Napi::Object object = Napi::Object::New(info.Env());
+  object.Set("kernelLaunches", static_cast<double>(counted.kernel_launches));
+  object.Set("products", static_cast<double>(counted.products));
+  object.Set("copies", static_cast<double>(counted.copies));
+  object.Set("fills", static_cast<double>(counted.fills));
+  object.Set("waits", static_cast<double>(counted.waits));
+  object.Set("graphs", static_cast<double>(counted.graphs));
+  object.Set("graphLaunches", static_cast<double>(counted.graph_launches));
   return object;
 }
 
@@ -230,6 +246,7 @@ void register_emulator(Napi::Env env, Napi::Object exports) {
   emulator.Set("violation", Napi::Function::New(env, violation));
   emulator.Set("refusal", Napi::Function::New(env, refusal));
   emulator.Set("memory", Napi::Function::New(env, memory));
+  emulator.Set("calls", Napi::Function::New(env, calls));
   emulator.Set("traffic", Napi::Function::New(env, traffic));
   emulator.Set("launch", Napi::Function::New(env, launch));
   emulator.Set("copyBytes", Napi::Function::New(env, copy_bytes));

@@ -81,6 +81,8 @@ class OpArguments {
   }
   void read_field(const char* name, const Napi::Value& value, Mirrored<void*>& field) { field = pointers<void*>(name, value, true); }
   void read_field(const char* name, const Napi::Value& value, Mirrored<const void*>& field) { field = pointers<const void*>(name, value, false); }
+  void read_field(const char* name, const Napi::Value& value, Mirrored<float*>& field) { field = pointers<float*>(name, value, true); }
+  void read_field(const char* name, const Napi::Value& value, Mirrored<const float*>& field) { field = pointers<const float*>(name, value, false); }
 
   Napi::Number number(const char* name, const Napi::Value& value) {
     require(value.IsNumber(), op_, ".", name, ": expected a number");
@@ -109,10 +111,12 @@ class OpArguments {
     constexpr napi_typedarray_type type = std::is_same_v<Element, float>     ? napi_float32_array
                                           : std::is_same_v<Element, double>  ? napi_float64_array
                                           : std::is_same_v<Element, int32_t> ? napi_int32_array
+                                          : std::is_same_v<Element, int64_t> ? napi_bigint64_array
                                                                              : napi_uint32_array;
     constexpr const char* type_name = type == napi_float32_array   ? "Float32Array"
                                       : type == napi_float64_array ? "Float64Array"
                                       : type == napi_int32_array   ? "Int32Array"
+                                      : type == napi_bigint64_array ? "BigInt64Array"
                                                                    : "Uint32Array";
     require(value.IsTypedArray() && value.As<Napi::TypedArray>().TypedArrayType() == type, op_, ".", name,
             ": expected a ", type_name, " or null");
@@ -127,23 +131,28 @@ class OpArguments {
     return elements<float>(name, value, written).device;
   }
 
-  /** @tparam Pointer  void* or const void* */
+  /** @tparam Pointer  of fp32, or of void where elements may be stored in several ways; const where the op only reads */
   template <class Pointer>
   Mirrored<Pointer> pointers(const std::string& name, const Napi::Value& value, bool written) {
+    using Element = std::remove_cv_t<std::remove_pointer_t<Pointer>>;
     require(value.IsArray(), op_, ".", name, ": expected an array of Float32Array or Uint16Array");
     const Napi::Array array = value.As<Napi::Array>();
-    auto list = std::make_unique<void*[]>(array.Length());
-    for (uint32_t i = 0; i < array.Length(); ++i)
-      list[i] = typed_elements(concat(name, "[", i, "]"), array.Get(i), written).data;
-    pointers_.push_back(std::move(list));
-    void** const host = pointers_.back().get();
-    return {const_cast<const Pointer*>(host), static_cast<const Pointer*>(places_.place_list(host, array.Length()))};
+    const auto list = std::make_shared<std::vector<Pointer>>();
+    for (uint32_t i = 0; i < array.Length(); ++i) {
+      const std::string element = concat(name, "[", i, "]");
+      if constexpr (std::is_void_v<Element>)
+        list->push_back(typed_elements(element, array.Get(i), written).data);
+      else
+        list->push_back(elements<Element>(element, array.Get(i), written).device);
+    }
+    lists_.push_back(list);
+    return {list->data(), static_cast<const Pointer*>(places_.place_list(list->data(), list->size()))};
   }
 
   std::string op_;
   Napi::Object object_;
   ArrayPlaces& places_;
-  std::vector<std::unique_ptr<void*[]>> pointers_;
+  std::vector<std::shared_ptr<void>> lists_;
 };
 
 }  // namespace sightline

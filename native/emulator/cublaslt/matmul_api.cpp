@@ -255,6 +255,7 @@ SIGHTLINE_EMULATOR_API Status cublasLtMatmul(Handle handle, MatmulDescription* d
     const CudaError error = on_device([&](Device& device) {
       operation.run = [&device, problem, workspace, used_workspace] { run(device, problem, workspace, used_workspace); };
       device.submit(device.stream(stream), std::move(operation));
+      ++device.calls().products;
     });
     if (error != CudaError::success) throw Refused{Status::execution_failed, thread_state().refusal};
   });

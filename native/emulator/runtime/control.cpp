@@ -44,6 +44,7 @@ SIGHTLINE_EMULATOR_API void sightline_emulator_default_settings(SightlineEmulato
                .count_traffic = 0,
                .interpreter_threads = 1,
                .device_count = 1,
+               .graphs = 1,
                .collective_deadline_ms = 20000};
 }
 
@@ -83,6 +84,11 @@ SIGHTLINE_EMULATOR_API void sightline_emulator_memory(int device, SightlineEmula
     memory->allocations = found.memory().allocations();
     memory->pinned_allocations = Runtime::instance().pinned().allocations();
   });
+}
+
+SIGHTLINE_EMULATOR_API void sightline_emulator_calls(int device, SightlineEmulatorCalls* calls) {
+  *calls = {};
+  with_device(device, [&](Device& found) { *calls = found.calls(); });
 }
 
 SIGHTLINE_EMULATOR_API const void* sightline_emulator_kernel(const char* name) {

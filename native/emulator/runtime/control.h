@@ -38,6 +38,8 @@ struct SightlineEmulatorSettings {
   int32_t interpreter_threads;
   /** What cudaGetDeviceCount says; 0: calls answer cudaErrorNoDevice. */
   int32_t device_count;
+  /** 0: cudaStreamBeginCapture answers cudaErrorNotSupported, so that nothing can be recorded. */
+  int32_t graphs;
   /** How long a rank waits for the others in a collective before that is a violation, in milliseconds. */
   int32_t collective_deadline_ms;
 };
@@ -54,6 +56,18 @@ struct SightlineEmulatorTraffic {
   uint64_t barriers;
 };
 
+/** What the host has asked a device to do since the last reset. What a graph does when it is launched is not among it. */
+struct SightlineEmulatorCalls {
+  /** Kernels and cuBLASLt's products, recorded or not. */
+  uint64_t kernel_launches, products;
+  /** Copies to, from and within the device, and fills. */
+  uint64_t copies, fills;
+  /** Waits for a stream or the device; a copy to pageable memory, which waits too, is a copy. */
+  uint64_t waits;
+  /** Graphs made ready to be launched, and their launches. */
+  uint64_t graphs, graph_launches;
+};
+
 struct SightlineEmulatorMemory {
   /** Bytes asked for with cudaMalloc: allocated now, and most ever since the last reset. */
   uint64_t current_bytes, peak_bytes;
@@ -61,8 +75,8 @@ struct SightlineEmulatorMemory {
   uint64_t allocations, pinned_allocations;
 };
 
-/** The defaults: seed 1, 80 GiB, lazy, checks on, no random interleaving, late copies, no counting, 1 thread, 1 device, 20 s.
- */
+/** The defaults: seed 1, 80 GiB, lazy, checks on, no random interleaving, late copies, no counting, 1 thread, 1 device, graphs,
+ *  20 s. */
 void sightline_emulator_default_settings(struct SightlineEmulatorSettings* settings);
 
 /** The settings in force. */
@@ -87,6 +101,8 @@ size_t sightline_emulator_violation(int device, char* text, size_t bytes);
 size_t sightline_emulator_refusal(char* text, size_t bytes);
 
 void sightline_emulator_memory(int device, struct SightlineEmulatorMemory* memory);
+
+void sightline_emulator_calls(int device, struct SightlineEmulatorCalls* calls);
 
 /** What cudaLaunchKernel calls the kernel of this (mangled) name of all libraries loaded so far; null when there is none. */
 const void* sightline_emulator_kernel(const char* name);

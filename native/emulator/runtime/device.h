@@ -30,6 +30,8 @@ class Device {
   std::recursive_mutex& mutex() { return mutex_; }
   const SightlineEmulatorSettings& settings() const { return settings_; }
   DeviceMemory& memory() { return memory_; }
+  /** The calls of the runtime and of cuBLASLt count themselves. */
+  SightlineEmulatorCalls& calls() { return calls_; }
 
   // ---- streams, events, graphs ----
   Stream& create_stream(bool blocking);
@@ -102,6 +104,7 @@ class Device {
   const SightlineEmulatorSettings settings_;
   std::recursive_mutex mutex_;
   DeviceMemory memory_;
+  SightlineEmulatorCalls calls_{};
   std::mt19937_64 random_;
   /** The default stream is the first of them. */
   std::vector<std::unique_ptr<Stream>> streams_;

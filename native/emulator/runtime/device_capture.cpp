@@ -35,6 +35,7 @@ std::vector<Capture*> Device::captures() const {
 }
 
 void Device::begin_capture(Stream& stream, CaptureMode mode) {
+  if (settings_.graphs == 0) refuse(CudaError::not_supported, "cudaStreamBeginCapture: the emulator was told to refuse it");
   if (&stream == default_stream_)
     refuse(CudaError::capture_unsupported, "cudaStreamBeginCapture: the default stream cannot be recorded");
   if (stream.capture) refuse(CudaError::invalid_value, "cudaStreamBeginCapture: the stream is being recorded already");

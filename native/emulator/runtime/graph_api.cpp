@@ -52,6 +52,7 @@ SIGHTLINE_EMULATOR_API CudaError cudaGraphInstantiate(GraphExecutable** executab
   return on_device([&](Device& device) {
     if (executable == nullptr) refuse(CudaError::invalid_value, "cudaGraphInstantiate: executable is null");
     *executable = &device.keep(GraphExecutable{device.graph(graph), nullptr});
+    ++device.calls().graphs;
   });
 }
 
@@ -75,6 +76,7 @@ SIGHTLINE_EMULATOR_API CudaError cudaGraphLaunch(GraphExecutable* executable, St
       refuse(CudaError::not_supported, "cudaGraphLaunch: the emulator does not record launches of graphs");
     }
     device.launch(device.executable(executable), into);
+    ++device.calls().graph_launches;
   });
 }
 

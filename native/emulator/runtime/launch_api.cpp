@@ -81,6 +81,7 @@ void launch(Device& device, const void* function, CudaDim3 grid, CudaDim3 block,
            host->max_dynamic_shared_bytes, " bytes, received ", dynamic_shared_bytes,
            "; more than 48 KiB must be asked for with cudaFuncSetAttribute, 163 KiB is the most");
   }
+  ++device.calls().kernel_launches;
   auto copied = std::make_shared<const Arguments>(copy_arguments(*kernel, arguments));
   Launch prepared{.grid = {grid.x, grid.y, grid.z},
                   .block = {block.x, block.y, block.z},

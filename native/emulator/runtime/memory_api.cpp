@@ -89,6 +89,7 @@ void copy_async(Device& device, const char* call, void* to, const void* from, si
                       .ready = {},
                       .uses = {{to, bytes}}};
   if (!stages) operation.uses.push_back({from, bytes});
+  ++device.calls().copies;
   const TokenPointer done = device.submit(stream, std::move(operation));
   const bool to_pageable = !destination.on_device && !pinned.contains(to, bytes);
   if (wait || to_pageable) device.wait(done);
@@ -97,6 +98,7 @@ void copy_async(Device& device, const char* call, void* to, const void* from, si
 void set_async(Device& device, const char* call, void* to, int value, size_t bytes, Stream& stream) {
   if (bytes == 0) return;
   if (!locate(device, call, "pointer", to, bytes).on_device) refuse(CudaError::invalid_value, call, ": expected device memory");
+  ++device.calls().fills;
   device.submit(stream, {.name = call,
                          .run =
                              [&device, name = std::string(call), to, value, bytes] {

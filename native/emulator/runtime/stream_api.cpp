@@ -29,6 +29,7 @@ SIGHTLINE_EMULATOR_API CudaError cudaStreamSynchronize(Stream* stream) {
   return on_device([&](Device& device) {
     Stream& waited = device.stream(stream);
     device.forbid_for_captured(waited, "cudaStreamSynchronize");
+    ++device.calls().waits;
     device.wait(waited.last);
   });
 }
