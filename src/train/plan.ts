@@ -164,13 +164,16 @@ async function playRollout(engine: Engine, { model, work }: PlanRequest): Promis
   return profile;
 }
 
+/** A dry run counts what is dropped, whatever it is. */
+const dropoutKey = [0, 0] as const;
+
 async function playUpdate(engine: Engine, { model, options, work }: PlanRequest): Promise<Profile> {
   const batch = scoredBatch(model, work);
   const components = (["vision", "projector", "decoder", "value_head"] as const).filter(
     (component) => options.trainable?.[component] !== "frozen",
   );
   const train = async () => {
-    const scores = await engine.forward(batch, { dropoutKey: [0, 0] });
+    const scores = await engine.forward(batch, { dropoutKey });
     await engine.backward(scores, {
       logProbs: new Float32Array(scores.logProbs.length),
       values: new Float32Array(batch.length),
@@ -186,8 +189,8 @@ async function playUpdate(engine: Engine, { model, options, work }: PlanRequest)
 async function playScoring(engine: Engine, { model, work }: PlanRequest): Promise<Profile> {
   const batch = scoredBatch(model, work);
   // Features of a frozen vision encoder are there from the rollout; a first pass puts them there.
-  await engine.forward(batch, { keepTape: false });
-  const { profile } = await engine.profile(() => engine.forward(batch, { keepTape: false }));
+  await engine.forward(batch, { keepTape: false, dropoutKey });
+  const { profile } = await engine.profile(() => engine.forward(batch, { keepTape: false, dropoutKey }));
   return profile;
 }
 
