@@ -3,6 +3,8 @@
 #include <cmath>
 #include <utility>
 
+#include "core/error.h"
+
 namespace sightline {
 namespace {
 

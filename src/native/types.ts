@@ -116,7 +116,7 @@ export interface EngineOptions {
    * loaded; everything is saved as fp32, which holds them exactly.
    */
   precision?: Precision;
-  /** Seed of the initial weights. */
+  /** Seed of the initial weights, and of what adapters drop in `generate`. */
   seed?: number;
   /** What to train, by component; default: everything. */
   trainable?: Partial<Record<Component, Trainable>>;
