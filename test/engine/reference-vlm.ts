@@ -116,8 +116,9 @@ export class ReferenceVlm {
       this.#spec.decoder;
     const table = this.#weight("decoder.embed.weight");
     let next = 0;
+    // A response may hold the image token, too, which is a token like any other there.
     let x: Rows = tokens.map((token) =>
-      token === this.#spec.imageTokenId
+      token === this.#spec.imageTokenId && next < features.length
         ? features[next++]!
         : Float64Array.from({ length: width }, (_, i) => embeddingScale * table[token * width + i]!),
     );
