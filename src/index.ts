@@ -16,6 +16,16 @@ export type {
   StepResult as EnvironmentStep,
 } from "../envs/env.js";
 export { NoEpisodeError, OutOfRangeError } from "../envs/errors.js";
+export { BlackjackExpert } from "../envs/gym-cards/blackjack-expert.js";
+export {
+  type BlackjackObjective,
+  BlackjackStrategy,
+  type HandTotal,
+  handTotal,
+} from "../envs/gym-cards/blackjack-strategy.js";
+export type { ExpertOptions } from "../envs/gym-cards/expert.js";
+export { EZPointsExpert } from "../envs/gym-cards/ez-points-expert.js";
+export { type FormulaRules, FormulaSolver } from "../envs/gym-cards/formula-solver.js";
 export {
   NumberLine,
   type NumberLineInfo,
@@ -23,6 +33,7 @@ export {
   type NumberLineState,
 } from "../envs/gym-cards/number-line.js";
 export { NumberLineExpert } from "../envs/gym-cards/number-line-expert.js";
+export { Points24Expert } from "../envs/gym-cards/points24-expert.js";
 export { projectAction } from "../envs/gym-cards/projection.js";
 export {
   black,
@@ -37,6 +48,15 @@ export {
 
 // Algorithms
 export { AlgorithmError } from "./algorithms/algorithm-error.js";
+export {
+  type Demonstration,
+  type DemonstrationSource,
+  type DemonstratorOptions,
+  demonstratedEpisodes,
+  type EpisodeDemonstration,
+  ExpertDemonstrations,
+  type ExpertWalk,
+} from "./algorithms/demonstrations.js";
 export { type PpoConfig, type PpoOptions, type PpoState, type PpoUpdate, ppo } from "./algorithms/ppo.js";
 export { ppoMetrics } from "./algorithms/ppo-metrics.js";
 export { noQuirks, type PpoQuirks } from "./algorithms/quirks.js";
@@ -103,13 +123,19 @@ export type {
 export { type PpoRunConfig, parseConfig, type RunConfig, type SftRunConfig } from "./train/config.js";
 export { ConfigError } from "./train/config-error.js";
 export {
+  DemonstrationData,
+  DemonstrationDataError,
+  type DemonstrationRecord,
+  readDemonstrations,
+} from "./train/demonstration-data.js";
+export {
   type EvaluateOptions,
   type Evaluation,
   evaluate,
   type Score,
 } from "./train/evaluate.js";
 export { loadPolicy, modelFolder } from "./train/load-policy.js";
-export { type Player, policyPlayer, randomPlayer } from "./train/players.js";
+export { expertPlayer, type Player, policyPlayer, randomPlayer } from "./train/players.js";
 export { numberLine, numberLineSft, presets } from "./train/presets.js";
 export {
   type CallRow,
@@ -125,3 +151,4 @@ export { RunFolder, RunFolderError } from "./train/run-folder.js";
 export { type EnvironmentOptions, findTask, type Task } from "./train/tasks.js";
 export { type Trace, type TraceEvent, toTrace } from "./train/trace.js";
 export { type TrainOptions, train } from "./train/train.js";
+export { type WriteDemonstrationsOptions, writeDemonstrations } from "./train/write-demonstrations.js";

@@ -24,8 +24,12 @@ export const stream = {
   expert: 5,
   /** Everything random in an evaluation. */
   evaluation: 6,
+  /** Episodes of a data set of demonstrations. */
+  demonstratedEpisode: 7,
+  /** Order in which an epoch shows the records of a data set. */
+  recordOrder: 8,
   /** What adapters drop of their inputs in a pass that scores. */
-  dropout: 8,
+  dropout: 9,
 } as const;
 
 const MULTIPLIER_0 = 0xd2511f53;

@@ -19,9 +19,15 @@ export interface NumberLineInfo extends NumberLineState {
 export interface NumberLineOptions {
   /** Whether the prompt asks for a chain of thought before the action. Default true. */
   readonly thoughts?: boolean;
+  /**
+   * Whether an episode may start at its target, as in the reference until June 2024. The target t of such a start becomes
+   * (t + 1) mod 5 in the first step, after that step's reward and frame. Default false.
+   */
+  readonly paperReset?: boolean;
 }
 
-const MAX_POSITION = 5;
+/** The line's last number; its first is 0. */
+export const MAX_POSITION = 5;
 const MAX_STEPS = 2 * MAX_POSITION;
 const POSITIONS = MAX_POSITION + 1;
 const FRAME_SIZE = 300;
@@ -59,7 +65,7 @@ function statedNumber(response: string, key: string): number | undefined {
  * Follows the reference at its last revision (b989b57). Its (t + 1) mod 5, not 6, makes the starts
  * (c, t) = (0, 1), (1, 2), (2, 3), (3, 4), (4, 0), (5, 1) twice as likely as the other 24 pairs. Its rule
  * that moves the target during a step while the start equals the target cannot fire, since no episode starts
- * at its target; it is left out.
+ * at its target; it is left out. `paperReset` has the start as it was before, and that rule with it.
  *
  * Differs from the reference in: the seed fixes the start, where the reference ignores it.
  */
@@ -73,10 +79,12 @@ export class NumberLine implements Environment<NumberLineInfo> {
   readonly readsState?: (response: string, info: NumberLineInfo) => boolean;
 
   readonly #prompt: string;
+  readonly #paperReset: boolean;
   /** The running episode; undefined before the first and after the end of each. */
   #episode: NumberLineInfo | undefined;
 
-  constructor({ thoughts = true }: NumberLineOptions = {}) {
+  constructor({ thoughts = true, paperReset = false }: NumberLineOptions = {}) {
+    this.#paperReset = paperReset;
     this.#prompt = TASK + (thoughts ? THOUGHTS_FORMAT : ACTION_FORMAT);
     if (thoughts) {
       this.readsState = (response, info) =>
@@ -89,13 +97,14 @@ export class NumberLine implements Environment<NumberLineInfo> {
     const random = new Random(deriveKey(seed));
     const current = random.integer(POSITIONS);
     const target = random.integer(POSITIONS);
-    return this.resetTo({ current, target: target === current ? (target + 1) % MAX_POSITION : target });
+    const isMoved = target === current && !this.#paperReset;
+    return this.resetTo({ current, target: isMoved ? (target + 1) % MAX_POSITION : target });
   }
 
   /**
    * Starts an episode from a given state instead of a drawn one.
    *
-   * @throws RangeError unless both are integers from 0 to 5 and differ
+   * @throws RangeError unless both are integers from 0 to 5 and, without `paperReset`, differ
    */
   resetTo({ current, target }: NumberLineState): ResetResult<NumberLineInfo> {
     for (const [name, value] of Object.entries({ current, target })) {
@@ -103,7 +112,8 @@ export class NumberLine implements Environment<NumberLineInfo> {
         throw new OutOfRangeError(name, `an integer from 0 to ${MAX_POSITION}`, value);
       }
     }
-    if (current === target) throw new OutOfRangeError("target", "a number other than current", target);
+    if (current === target && !this.#paperReset)
+      throw new OutOfRangeError("target", "a number other than current", target);
     const info = { target, current, steps: 0 };
     this.#episode = info;
     return { frame: renderFrame(info), info };
@@ -120,7 +130,9 @@ export class NumberLine implements Environment<NumberLineInfo> {
     const truncated = !terminated && info.steps === MAX_STEPS;
     const closer = Math.abs(current - target) < Math.abs(before - target);
     const reward = terminated ? 1 : closer ? 0 : -1;
-    this.#episode = terminated || truncated ? undefined : info;
+    // Only a start with paperReset stands at its target; what it moves to is seen from the next frame on.
+    const goesOn = steps === 0 && before === target ? { ...info, target: (target + 1) % MAX_POSITION } : info;
+    this.#episode = terminated || truncated ? undefined : goesOn;
     return { frame: renderFrame(info), reward, terminated, truncated, info };
   }
 
@@ -136,9 +148,12 @@ export class NumberLine implements Environment<NumberLineInfo> {
     return outcome.return > 0;
   }
 
-  /** The move towards the target; none where it is reached. */
-  optimalActions({ target, current }: NumberLineInfo): readonly number[] {
-    if (current === target) return [];
+  /**
+   * The move towards the target that the frame shows; none where it is reached. Of a start at the target, the move that the
+   * end of the line blocks, which solves it; elsewhere no move does, and "-" loses least.
+   */
+  optimalActions({ target, current, steps }: NumberLineInfo): readonly number[] {
+    if (current === target) return !this.#paperReset || steps > 0 ? [] : [current === MAX_POSITION ? 1 : 0];
     return current > target ? [0] : [1];
   }
 }

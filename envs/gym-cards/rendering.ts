@@ -2,21 +2,20 @@
  * Draws frames as Pillow does, to the last bit, from glyph atlases (scripts/make_glyph_atlas.py), so that
  * the environments need no font engine and look alike on every machine.
  */
-import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
-import { PNG } from "pngjs";
 import type { Frame } from "../env.js";
 import { OutOfRangeError } from "../errors.js";
+import { readAssetImage, readAssetText } from "./assets.js";
 
 /** Red, green and blue, each 0 to 255. */
 export type Color = readonly [number, number, number];
 
 export const black: Color = [0, 0, 0];
 export const white: Color = [255, 255, 255];
+/** The table of the card games. */
+export const felt: Color = [53, 101, 77];
 
 /** Font and size in pixels per em; each is a pair of files in assets/gym-cards. */
-export type FontName = "dejavu-sans-bold-36";
+export type FontName = "dejavu-sans-16" | "dejavu-sans-20" | "dejavu-sans-bold-16" | "dejavu-sans-bold-36";
 
 /** Where a character stands in the atlas and where its ink goes, in pixels; `advance` in 1/64 pixel. */
 interface Glyph {
@@ -47,13 +46,10 @@ const fonts = new Map<FontName, Font>();
 export function loadFont(name: FontName): Font {
   let font = fonts.get(name);
   if (font === undefined) {
-    // The package resolves itself by name, so this holds for the sources and for the compiled tree.
-    const root = dirname(createRequire(import.meta.url).resolve("sightline/package.json"));
-    const atlas = join(root, "assets", "gym-cards", name);
-    const image = PNG.sync.read(readFileSync(`${atlas}.png`));
-    // pngjs expands grey to RGBA; the first channel is the coverage.
+    const image = readAssetImage(`${name}.png`);
+    // Grey is read as RGBA; the first channel is the coverage.
     const coverage = Uint8Array.from({ length: image.width * image.height }, (_, i) => image.data[4 * i]!);
-    const { glyphs, kerning } = JSON.parse(readFileSync(`${atlas}.json`, "utf8")) as Font;
+    const { glyphs, kerning } = JSON.parse(readAssetText(`${name}.json`)) as Font;
     font = { glyphs, kerning, coverage, stride: image.width };
     fonts.set(name, font);
   }

@@ -1,22 +1,20 @@
 /**
  * Supervised fine-tuning: the policy imitates an expert's responses, thought and action, before reinforcement
- * learning begins (Zhai et al. 2024, arXiv 2405.10292, section 5 and appendix C.1). Demonstrations are made on the
- * fly: each is a state of the environment, which a walk of random length and random actions reaches from a
- * derived seed, and what the expert writes there. The loss is the mean cross-entropy of the response's tokens,
- * the end token included, at temperature 1.
+ * learning begins (Zhai et al. 2024, arXiv 2405.10292, section 5 and appendix C.1). The loss is the mean
+ * cross-entropy of the response's tokens, the end token included, at temperature 1.
  *
- * Differs from the paper in: no data set on disk, so nothing repeats; the expert may err at a set rate, so that
- * the start of reinforcement learning can be placed anywhere between chance and mastery.
+ * Differs from the paper in: demonstrations can be made on the fly (`ExpertDemonstrations`) instead of read from a data
+ * set, so that nothing repeats; and the expert may err at a set rate, so that the start of reinforcement learning can
+ * be placed anywhere between chance and mastery.
  *
  * Deliberately not here: training of the value head (demonstrations say nothing about returns).
  */
-import type { Environment, Expert, Frame } from "../../envs/env.js";
-import type { Sequence } from "../native/types.js";
 import type { Policy } from "../policy/policy.js";
-import { deriveKey, Random, stream } from "../random.js";
+import { deriveKey, stream } from "../random.js";
 import { cosineSchedule } from "../rl/schedule.js";
 import { requireFinite } from "./algorithm-error.js";
 import * as check from "./config-check.js";
+import type { DemonstrationSource } from "./demonstrations.js";
 
 export interface SftConfig {
   /** Optimizer steps of the whole run, >= 1. The learning rate reaches its final value in the last one. */
@@ -33,10 +31,6 @@ export interface SftConfig {
   maxGradientNorm: number;
   /** Decoupled weight decay, >= 0. */
   weightDecay: number;
-  /** Probability that a demonstration's decision is wrong, thought and action alike, in [0, 1]. */
-  errorRate: number;
-  /** Most random actions before a demonstration, >= 0; their number is uniform from 0 to this. */
-  maxRandomSteps: number;
   /** Decay of Adam's first and second moment, each in [0, 1). */
   adamBetas: [number, number];
   /** Added to the root of Adam's second moment, > 0. */
@@ -58,13 +52,12 @@ export interface SftUpdate {
   state: SftState;
 }
 
-export interface SftOptions<Info> {
+export interface SftOptions {
   policy: Policy;
-  /** Played by nobody else meanwhile. */
-  environment: Environment<Info>;
-  expert: Expert<Info>;
+  /** With `config`, `seed` and the initial weights it fixes the run. */
+  demonstrations: DemonstrationSource;
   config: SftConfig;
-  /** Unsigned 32-bit integer; together with `config` and the initial weights it fixes the run. */
+  /** Unsigned 32-bit integer, which keys what adapters drop. */
   seed: number;
   /** State to continue from; the policy must hold the weights and optimizer state saved with it. */
   resume?: SftState | undefined;
@@ -81,8 +74,8 @@ export const sftMetrics = {
 } as const;
 
 /** Trains the policy in place, one yield per optimizer step. @throws AlgorithmError, the signal's reason */
-export async function* sft<Info>(options: SftOptions<Info>): AsyncGenerator<SftUpdate, void> {
-  const { policy, config, seed, resume, signal } = options;
+export async function* sft(options: SftOptions): AsyncGenerator<SftUpdate, void> {
+  const { policy, demonstrations, config, seed, resume, signal } = options;
   check.checkConfig("sft", config, ranges);
   const schedule = {
     initial: config.learningRate,
@@ -92,12 +85,14 @@ export async function* sft<Info>(options: SftOptions<Info>): AsyncGenerator<SftU
 
   for (let step = (resume?.step ?? 0) + 1; step <= config.steps; step++) {
     signal?.throwIfAborted();
-    const batch: Sequence[] = [];
-    for (let i = 0; i < config.batchSize; i++) {
-      batch.push(await demonstrate(options, new Random(deriveKey(seed, stream.expert, step, i))));
-    }
-
-    const scores = await policy.score(batch, { dropoutKey: deriveKey(seed, stream.dropout, step) });
+    const batch = await demonstrations.batch(step, config.batchSize);
+    const scores = await policy.score(
+      batch.map(({ frame, prompt, response }) => ({
+        prompt: policy.encode(frame, prompt),
+        response: policy.encodeResponse(response),
+      })),
+      { dropoutKey: deriveKey(seed, stream.dropout, step) },
+    );
     // L = -(1 / N) sum_t log p_t over the N response tokens of the batch.
     const tokens = scores.logProbs.length;
     const loss = scores.logProbs.reduce((sum, logProb) => sum - logProb, 0) / tokens;
@@ -130,34 +125,6 @@ export async function* sft<Info>(options: SftOptions<Info>): AsyncGenerator<SftU
   }
 }
 
-/** The state that a random walk reaches, and the expert's response to it. */
-async function demonstrate<Info>(options: SftOptions<Info>, random: Random): Promise<Sequence> {
-  const { policy, environment, expert, config } = options;
-  const { frame, info } = await randomState(environment, config.maxRandomSteps, random);
-  const text = expert.respond(info, () => random.uniform(), config.errorRate);
-  return {
-    prompt: policy.encode(frame, environment.prompt(info)),
-    response: policy.encodeResponse(text),
-  };
-}
-
-/** Walks up to `maxSteps` random actions into an episode, never past its last decision. */
-async function randomState<Info>(
-  environment: Environment<Info>,
-  maxSteps: number,
-  random: Random,
-): Promise<{ frame: Frame; info: Info }> {
-  const actions = environment.actionSpace.labels.length;
-  let state = await environment.reset(random.uint32());
-  for (let remaining = random.integer(maxSteps + 1); remaining > 0; remaining--) {
-    const next = await environment.step(random.integer(actions));
-    // Nothing is left to decide at the end of an episode: the state before it is the one to show.
-    if (next.terminated || next.truncated) break;
-    state = next;
-  }
-  return state;
-}
-
 const ranges: Record<keyof SftConfig, check.Range> = {
   steps: check.positiveInteger,
   batchSize: check.positiveInteger,
@@ -166,8 +133,6 @@ const ranges: Record<keyof SftConfig, check.Range> = {
   finalLearningRateFraction: check.fraction,
   maxGradientNorm: check.positive,
   weightDecay: check.nonNegative,
-  errorRate: check.fraction,
-  maxRandomSteps: check.nonNegativeInteger,
   adamBetas: check.adamBetaPair,
   adamEpsilon: check.positive,
 };

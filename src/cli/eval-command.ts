@@ -78,8 +78,8 @@ async function evaluateCheckpoint(
       maxNewTokens,
     });
     const greedy = await evaluateGreedy(policy, panel, { maxNewTokens });
-    const { random, optimal } = await evaluateReferences(panel);
-    const scores = { sampled, greedy, random, optimal };
+    const { random, expert, optimal } = await evaluateReferences(panel, task.makeExpert?.({ thoughts }));
+    const scores = { sampled, greedy, random, expert, optimal };
     if (json) {
       const result = {
         checkpoint,

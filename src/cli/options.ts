@@ -21,6 +21,15 @@ export function positive(text: string): number {
   return value;
 }
 
+/** Reads a number in [0, 1]. */
+export function rate(text: string): number {
+  const value = Number(text);
+  if (text.trim() === "" || !(value >= 0 && value <= 1)) {
+    throw new InvalidArgumentError("expected a number in [0, 1]");
+  }
+  return value;
+}
+
 /** Gathers the values of an option that may be repeated. */
 export function collect(value: string, earlier: readonly string[]): string[] {
   return [...earlier, value];

@@ -2,6 +2,7 @@ import { Command, CommanderError } from "commander";
 import { packageVersion } from "../train/system-info.js";
 import { isUsageError } from "../train/usage-error.js";
 import type { CliContext } from "./context.js";
+import { addDemosCommand } from "./demos-command.js";
 import { addDoctorCommand } from "./doctor-command.js";
 import { addEvalCommand } from "./eval-command.js";
 import { addPlanCommand } from "./plan-command.js";
@@ -45,6 +46,7 @@ function createProgram(context: CliContext, finish: (exitCode: number) => void):
     });
   addRunCommand(program, "ppo", "train a model with reinforcement learning (PPO)", context, finish);
   addRunCommand(program, "sft", "fine-tune a model on an expert's demonstrations", context, finish);
+  addDemosCommand(program, context);
   addEvalCommand(program, context, finish);
   addPlanCommand(program, context, finish);
   addProfileCommand(program, context);

@@ -5,6 +5,8 @@ import { stringify as stringifyYaml } from "yaml";
 import type { CheckpointedPolicy } from "../train/checkpoint-store.js";
 import { type AlgorithmName, configSettings, parseConfig, type RunConfig } from "../train/config.js";
 import { ConfigError } from "../train/config-error.js";
+import { readDemonstrations } from "../train/demonstration-data.js";
+import { absentKnownModel, modelFolder } from "../train/load-policy.js";
 import { presets } from "../train/presets.js";
 import { createProgress } from "../train/progress.js";
 import { resolveConfig } from "../train/resolve-config.js";
@@ -67,11 +69,17 @@ async function runCommand(
   if (source === undefined) return command.error("error: expected a preset or a file, or --resume <dir>");
   const config = resolveConfig(source, set);
   requireAlgorithm(config, algorithm, source);
-  const path = out ?? freeRunFolder(`runs/${basename(source).replace(/\.[^.]*$/, "")}-seed${config.seed}`);
+  const path =
+    out ?? freeRunFolder(`runs/${basename(source).replace(/\.(ya?ml|json)$/, "")}-seed${config.seed}`);
   RunFolder.requireFree(path);
   if (dryRun) {
-    await context.checkModel(config.model);
-    context.stdout.write(`# run folder: ${path}\n${stringifyYaml(config)}`);
+    const { checkpoint } = config.model;
+    const isAbsent = absentKnownModel(checkpoint) !== undefined;
+    if (!isAbsent) await context.checkModel(config.model);
+    const absent = isAbsent ? `# not there yet: the model's folder, ${modelFolder(checkpoint)}\n` : "";
+    if (config.algorithm === "sft" && config.sft.data !== undefined)
+      await readDemonstrations(config.sft.data);
+    context.stdout.write(`# run folder: ${path}\n${absent}${stringifyYaml(config)}`);
     return 0;
   }
   const policy = await context.loadPolicy(config);
@@ -135,6 +143,7 @@ function formatSummary({ before, after, greedy, references }: Summary): string {
     "before, greedy": greedy.before,
     "after, sampled": after,
     "after, greedy": greedy.after,
+    "expert play": references.expert,
     "optimal play": references.optimal,
   });
 }

@@ -1,5 +1,6 @@
 /** The whole configuration of a run, as zod schemas: the one place for names, ranges, defaults and docs. */
 import { z } from "zod";
+import type { ExpertWalk } from "../algorithms/demonstrations.js";
 import type { PpoConfig } from "../algorithms/ppo.js";
 import type { SftConfig } from "../algorithms/sft.js";
 import type { DeviceName } from "../native/types.js";
@@ -256,7 +257,18 @@ const sft = z.strictObject({
     .int()
     .min(0)
     .default(4)
-    .describe("Demonstrations start after 0 to this many random actions."),
+    .describe("Demonstrations are of states that 0 to this many actions lead to."),
+  randomActionRate: fraction
+    .default(1)
+    .describe("Share of random actions among those; the others are the expert's right ones."),
+  data: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      "File of demonstrations to learn from, .jsonl or .json in the LLaVA conversation format, as `sightline demos` " +
+        "writes it, relative to the working directory; null: the task's expert makes them on the fly.",
+    ),
   adamBetas: betas.default([0.9, 0.95]).describe("Decay rates of Adam's two moments."),
   adamEpsilon: positive.default(1e-8).describe("Added to Adam's denominator."),
 });
@@ -278,7 +290,21 @@ const sftRun = z
   .superRefine((config, context) => {
     refuseFrozenAdapters(config.model, context);
     refuseUnusedTranscripts(config.evaluation, context);
+    if (config.sft.data !== undefined) refuseExpertSettings(config.sft, context);
   });
+
+/** A file's demonstrations are made: how the expert would make them has no effect. */
+function refuseExpertSettings(config: z.output<typeof sft>, context: z.core.$RefinementCtx): void {
+  const defaults = sft.parse({});
+  for (const name of ["errorRate", "maxRandomSteps", "randomActionRate"] as const) {
+    if (config[name] === defaults[name]) continue;
+    context.addIssue({
+      code: "custom",
+      path: ["sft", name],
+      message: `${defaults[name]}, since sft.data says what is demonstrated`,
+    });
+  }
+}
 
 function refuseFrozenAdapters(
   { frozen, lora }: z.output<typeof model>,
@@ -321,7 +347,7 @@ export type RunConfigInput = z.input<typeof ppoRun> | z.input<typeof sftRun>;
 // The algorithms own their configuration types; the schemas may neither lack nor invent a field.
 type Same<A, B> = [A] extends [B] ? ([B] extends [A] ? true : false) : false;
 true satisfies Same<z.output<typeof ppo>, PpoConfig>;
-true satisfies Same<z.output<typeof sft>, SftConfig>;
+true satisfies Same<z.output<typeof sft>, SftConfig & ExpertWalk & { data?: string | undefined }>;
 true satisfies Same<z.output<typeof quirks>, Quirks>;
 
 /** Every setting of an algorithm's runs, with what it accepts, its default and its documentation. */

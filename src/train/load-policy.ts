@@ -1,6 +1,8 @@
+import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { readCheckpoint, requireWeights } from "../models/checkpoint.js";
-import type { Component, LoraSpec, Trainable } from "../native/types.js";
+import { knownModels } from "../models/known-models.js";
+import type { Component, LoraSpec, ModelSpec, Trainable } from "../native/types.js";
 import { VlmPolicy, type VlmPolicyOptions } from "../policy/vlm-policy.js";
 import type { RunConfig } from "./config.js";
 import { packagePath } from "./package-path.js";
@@ -11,6 +13,11 @@ const shippedModels = ["tiny-vlm"];
 /** Folder of a model: that of a shipped one, or a path relative to the working directory. */
 export function modelFolder(checkpoint: string): string {
   return shippedModels.includes(checkpoint) ? packagePath("assets", checkpoint) : resolve(checkpoint);
+}
+
+/** The sizes of a published model whose folder is not there yet: enough to check and to plan a run of it. */
+export function absentKnownModel(checkpoint: string): ModelSpec | undefined {
+  return existsSync(modelFolder(checkpoint)) ? undefined : knownModels[checkpoint];
 }
 
 /** Which files a run starts from. */

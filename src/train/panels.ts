@@ -1,9 +1,9 @@
 /** The held-out panels of a run: the policy, sampled and greedy, and the references it is held against. */
-import type { Environment } from "../../envs/env.js";
+import type { Environment, Expert } from "../../envs/env.js";
 import type { SamplingSettings } from "../native/types.js";
 import type { Policy } from "../policy/policy.js";
 import { type Evaluation, evaluate, type Score } from "./evaluate.js";
-import { optimalPlayer, policyPlayer, randomPlayer } from "./players.js";
+import { expertPlayer, optimalPlayer, type Player, policyPlayer, randomPlayer } from "./players.js";
 
 /** One fixed panel of held-out episodes. */
 export interface Panel<Info = unknown> {
@@ -31,6 +31,8 @@ export interface PolicyScores {
 export interface ReferenceScores {
   /** Every action with the same probability. */
   readonly random: Score;
+  /** The expert that demonstrates the task, without errors; null where there is none. */
+  readonly expert: Score | null;
   /** Optimal actions; null where the environment cannot tell them. */
   readonly optimal: Score | null;
 }
@@ -59,13 +61,19 @@ export async function evaluateGreedy<Info>(
   return (await evaluate({ ...panel, player })).score;
 }
 
-/** Random and optimal play on the panel. */
-export async function evaluateReferences<Info>(panel: Panel<Info>): Promise<ReferenceScores> {
+/** Random play, an expert's where there is one, and optimal play on the panel. */
+export async function evaluateReferences<Info>(
+  panel: Panel<Info>,
+  expert?: Expert<Info>,
+): Promise<ReferenceScores> {
   const environment = panel.makeEnvironment();
   const isSolvable = environment.optimalActions !== undefined;
   environment.close?.();
+  const scoreOf = async (player: Player<Info>): Promise<Score> =>
+    (await evaluate({ ...panel, player })).score;
   return {
-    random: (await evaluate({ ...panel, player: randomPlayer<Info>() })).score,
-    optimal: isSolvable ? (await evaluate({ ...panel, player: optimalPlayer<Info>() })).score : null,
+    random: await scoreOf(randomPlayer()),
+    expert: expert === undefined ? null : await scoreOf(expertPlayer(expert)),
+    optimal: isSolvable ? await scoreOf(optimalPlayer()) : null,
   };
 }

@@ -1,11 +1,9 @@
-import { existsSync } from "node:fs";
 import { readCheckpoint } from "../models/checkpoint.js";
-import { knownModels } from "../models/known-models.js";
 import type { ModelSpec } from "../native/types.js";
 import type { PpoRunConfig, RunConfig } from "./config.js";
 import { ConfigError, unknownName } from "./config-error.js";
 import { type Gpu, gpus } from "./gpus.js";
-import { engineOptions, modelFolder } from "./load-policy.js";
+import { absentKnownModel, engineOptions, modelFolder } from "./load-policy.js";
 import { makePlan, type Plan, type PlannedWork } from "./plan.js";
 
 export interface PlanOptions {
@@ -51,9 +49,7 @@ export async function planRun(config: RunConfig, options: PlanOptions): Promise<
 
 /** The sizes of a model: those that its folder states or, before it is there, those known by its name. */
 async function modelSpecOf(checkpoint: string): Promise<ModelSpec> {
-  const known = knownModels[checkpoint];
-  const folder = modelFolder(checkpoint);
-  return known && !existsSync(folder) ? known : (await readCheckpoint(folder)).spec;
+  return absentKnownModel(checkpoint) ?? (await readCheckpoint(modelFolder(checkpoint))).spec;
 }
 
 function plannedWork(

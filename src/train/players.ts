@@ -1,5 +1,5 @@
-/** Who plays an evaluation: a policy, or one of the two references that need no model. */
-import type { Environment, Frame } from "../../envs/env.js";
+/** Who plays an evaluation: a policy, or one of the references that need no model. */
+import type { Environment, Expert, Frame } from "../../envs/env.js";
 import type { RandomKey, SamplingSettings } from "../native/types.js";
 import type { Policy } from "../policy/policy.js";
 import { Random, stream } from "../random.js";
@@ -54,6 +54,15 @@ export function randomPlayer<Info>(): Player<Info> {
   return ({ environment, randomKey }) => ({
     action: new Random(randomKey(stream.sampling)).integer(environment.actionSpace.labels.length),
   });
+}
+
+/** Plays the action that the expert's response names, where it makes no errors on purpose. */
+export function expertPlayer<Info>(expert: Expert<Info>): Player<Info> {
+  return ({ environment, info, randomKey }) => {
+    const random = new Random(randomKey(stream.expert));
+    const text = expert.respond(info, () => random.uniform(), 0);
+    return { action: environment.parseAction(text, info), text };
+  };
 }
 
 /**

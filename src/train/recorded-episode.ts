@@ -2,9 +2,9 @@
 import { existsSync } from "node:fs";
 import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { PNG } from "pngjs";
 import type { Frame } from "../../envs/env.js";
 import type { Transcript, TranscriptStep } from "./evaluate.js";
+import { encodePng } from "./png.js";
 
 export interface RecordedStep extends Omit<TranscriptStep, "frame"> {
   /** File name of the frame that was seen. */
@@ -54,13 +54,6 @@ async function loadRecordedEpisode(folder: string): Promise<RecordedEpisode> {
   const steps: RecordedStep[] = [];
   for (const step of recorded.steps) steps.push({ ...step, frame: await load(step.frame) });
   return { ...recorded, steps, finalFrame: await load(recorded.finalFrame) };
-}
-
-/** A frame as an 8-bit RGB PNG. */
-export function encodePng({ width, height, data }: Frame): Buffer {
-  const png = new PNG({ width, height });
-  png.data = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
-  return PNG.sync.write(png, { colorType: 2, inputColorType: 2, inputHasAlpha: false });
 }
 
 function pad(number: number, digits: number): string {

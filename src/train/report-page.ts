@@ -74,6 +74,7 @@ function renderScores({ summary }: ReportData): string {
     scoreRow("Before, greedy", greedy.before),
     scoreRow("After, sampled", after, "kept"),
     scoreRow("After, greedy", greedy.after),
+    ...(references.expert === null ? [] : [scoreRow("Expert play", references.expert)]),
     ...(references.optimal === null ? [] : [scoreRow("Optimal play", references.optimal)]),
   ];
   const heads = [

@@ -3,7 +3,7 @@
  * the stop rule, evaluation before and after, the summary and the report). Nothing in a run's results depends
  * on the clock, so an interrupted run that is resumed ends with the same bytes as one that was not.
  */
-import type { Environment } from "../../envs/env.js";
+import type { Environment, Expert } from "../../envs/env.js";
 import { deriveKey, stream } from "../random.js";
 import type { Rollout } from "../rollout/trajectory.js";
 import { type CheckpointedPolicy, CheckpointStore, type RunState } from "./checkpoint-store.js";
@@ -76,6 +76,8 @@ export interface RunOptions<State, Info = unknown> {
   readonly algorithm: Algorithm<State>;
   /** Makes the environments of evaluations. */
   readonly makeEnvironment: () => Environment<Info>;
+  /** Plays the panel for comparison. */
+  readonly expert?: Expert<Info> | undefined;
   readonly settings: RunSettings;
   readonly progress?: Progress;
   /** Ends the run early with a checkpoint to resume from. */
@@ -253,7 +255,7 @@ class Run<State, Info> {
   async #summarize(chosen: number): Promise<Summary> {
     const { folder, settings } = this.#options;
     const [before, after] = [await readPanelScores(folder, "before"), await readPanelScores(folder, "after")];
-    const references = await evaluateReferences(this.#panel);
+    const references = await evaluateReferences(this.#panel, this.#options.expert);
     const summary: Summary = {
       task: settings.task,
       algorithm: settings.algorithm,

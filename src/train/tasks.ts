@@ -1,6 +1,12 @@
 import type { Environment, Expert } from "../../envs/env.js";
+import { Blackjack } from "../../envs/gym-cards/blackjack.js";
+import { BlackjackExpert } from "../../envs/gym-cards/blackjack-expert.js";
+import { EZPoints } from "../../envs/gym-cards/ez-points.js";
+import { EZPointsExpert } from "../../envs/gym-cards/ez-points-expert.js";
 import { NumberLine } from "../../envs/gym-cards/number-line.js";
 import { NumberLineExpert } from "../../envs/gym-cards/number-line-expert.js";
+import { Points24 } from "../../envs/gym-cards/points24.js";
+import { Points24Expert } from "../../envs/gym-cards/points24-expert.js";
 import { ConfigError, unknownName } from "./config-error.js";
 
 /** Rules of the reference implementation that single environments can follow (docs/paper-mode.md). */
@@ -30,10 +36,28 @@ export interface Task<Info = unknown> {
 const numberLine: Task = {
   name: "number-line",
   makeEnvironment: (options) => new NumberLine(options),
-  makeExpert: () => new NumberLineExpert(),
+  makeExpert: (options) => new NumberLineExpert(options),
 };
 
-const tasks: readonly Task[] = [numberLine];
+const ezPoints: Task = {
+  name: "ez-points",
+  makeEnvironment: (options) => new EZPoints(options),
+  makeExpert: (options) => new EZPointsExpert(options),
+};
+
+const points24: Task = {
+  name: "points24",
+  makeEnvironment: (options) => new Points24(options),
+  makeExpert: (options) => new Points24Expert(options),
+};
+
+const blackjack: Task = {
+  name: "blackjack",
+  makeEnvironment: (options) => new Blackjack(options),
+  makeExpert: (options) => new BlackjackExpert(options),
+};
+
+const tasks: readonly Task[] = [numberLine, ezPoints, points24, blackjack];
 
 /** Names of the tasks that a configuration can ask for. */
 export const taskNames: readonly string[] = tasks.map(({ name }) => name);

@@ -1,10 +1,12 @@
 /** Runs as configurations describe them: PPO or supervised fine-tuning of a policy on a task. */
 import type { Environment } from "../../envs/env.js";
+import { type DemonstrationSource, ExpertDemonstrations } from "../algorithms/demonstrations.js";
 import { type PpoState, ppo } from "../algorithms/ppo.js";
 import { type SftState, sft } from "../algorithms/sft.js";
 import type { Policy } from "../policy/policy.js";
 import type { PpoRunConfig, RunConfig, SftRunConfig } from "./config.js";
 import { ConfigError } from "./config-error.js";
+import { DemonstrationData } from "./demonstration-data.js";
 import {
   type Algorithm,
   type AlgorithmUpdate,
@@ -24,11 +26,16 @@ export interface TrainOptions extends Pick<RunOptions<unknown>, "folder" | "poli
 /**
  * Trains as configured. A folder that holds a checkpoint is continued; its configuration must be `config`.
  *
- * @throws ConfigError for supervised fine-tuning on a task without an expert, and what `run` throws
+ * @throws ConfigError for supervised fine-tuning on a task without an expert and without data, and what `run` throws
  */
 export async function train({ config, task, ...options }: TrainOptions): Promise<RunOutcome> {
-  const training = new TrainingEnvironments(task, environmentOptions(config));
-  const shared = { ...options, makeEnvironment: () => task.makeEnvironment(environmentOptions(config)) };
+  const environment = environmentOptions(config);
+  const training = new TrainingEnvironments(task, environment);
+  const shared = {
+    ...options,
+    makeEnvironment: () => task.makeEnvironment(environment),
+    expert: task.makeExpert?.(environment),
+  };
   try {
     return config.algorithm === "ppo"
       ? await run({
@@ -39,7 +46,11 @@ export async function train({ config, task, ...options }: TrainOptions): Promise
       : await run({
           ...shared,
           settings: sftSettings(config),
-          algorithm: sftAlgorithm(config, options.policy, training.make, task),
+          algorithm: sftAlgorithm(
+            config,
+            options.policy,
+            await demonstrationSource(config, training.make, task),
+          ),
         });
   } finally {
     training.close();
@@ -49,7 +60,7 @@ export async function train({ config, task, ...options }: TrainOptions): Promise
 /**
  * The configured algorithm alone, from its beginning: trains the policy, one yield per update, and leaves nothing behind.
  *
- * @throws ConfigError for supervised fine-tuning on a task without an expert, and what the algorithm throws
+ * @throws ConfigError for supervised fine-tuning on a task without an expert and without data, and what the algorithm throws
  */
 export async function* trainingUpdates({
   config,
@@ -63,7 +74,11 @@ export async function* trainingUpdates({
   try {
     yield* config.algorithm === "ppo"
       ? ppoAlgorithm(config, policy, training.make)(undefined, undefined)
-      : sftAlgorithm(config, policy, training.make, task)(undefined, undefined);
+      : sftAlgorithm(
+          config,
+          policy,
+          await demonstrationSource(config, training.make, task),
+        )(undefined, undefined);
   } finally {
     training.close();
   }
@@ -117,25 +132,14 @@ function ppoAlgorithm(
 }
 
 function sftAlgorithm(
-  runConfig: SftRunConfig,
+  { sft: config, seed }: SftRunConfig,
   policy: Policy,
-  makeEnvironment: () => Environment,
-  task: Task,
+  demonstrations: DemonstrationSource,
 ): Algorithm<SftState> {
-  const { sft: config, seed } = runConfig;
-  const { name } = task;
-  const expert = task.makeExpert?.(environmentOptions(runConfig));
-  if (expert === undefined) {
-    throw new ConfigError("task", [
-      { path: "task", expected: "a task with an expert to imitate", received: `"${name}", which has none` },
-    ]);
-  }
   return async function* (resume, signal) {
-    const environment = makeEnvironment();
     for await (const { step, metrics, state } of sft({
       policy,
-      environment,
-      expert,
+      demonstrations,
       config,
       seed,
       resume,
@@ -144,6 +148,27 @@ function sftAlgorithm(
       yield { update: step, environmentSteps: 0, metrics, state };
     }
   };
+}
+
+/** The configured file's demonstrations, or those of the task's expert. */
+async function demonstrationSource(
+  runConfig: SftRunConfig,
+  makeEnvironment: () => Environment,
+  task: Task,
+): Promise<DemonstrationSource> {
+  const { sft: config, seed } = runConfig;
+  if (config.data !== undefined) return DemonstrationData.open(config.data, seed);
+  const expert = task.makeExpert?.(environmentOptions(runConfig));
+  if (expert !== undefined) {
+    return new ExpertDemonstrations({ environment: makeEnvironment(), expert, seed }, config);
+  }
+  throw new ConfigError("task", [
+    {
+      path: "task",
+      expected: "a task with an expert to imitate, or demonstrations in sft.data",
+      received: `"${task.name}", which has no expert`,
+    },
+  ]);
 }
 
 function ppoSettings(config: PpoRunConfig): RunSettings {

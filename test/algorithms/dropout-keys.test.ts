@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { ExpertDemonstrations } from "../../src/algorithms/demonstrations.js";
 import { noQuirks } from "../../src/algorithms/quirks.js";
 import { type SftConfig, sft } from "../../src/algorithms/sft.js";
 import { LineWorld, lineExpert } from "../fakes/line-world.js";
@@ -33,13 +34,14 @@ async function keysOfSft(seed: number): Promise<string[]> {
     finalLearningRateFraction: 1,
     maxGradientNorm: 1,
     weightDecay: 0,
-    errorRate: 0,
-    maxRandomSteps: 3,
     adamBetas: [0.9, 0.95],
     adamEpsilon: 1e-8,
   };
-  const environment = new LineWorld();
-  for await (const _ of sft({ policy, environment, expert: lineExpert, config, seed }));
+  const demonstrations = new ExpertDemonstrations(
+    { environment: new LineWorld(), expert: lineExpert, seed },
+    { errorRate: 0, maxRandomSteps: 3, randomActionRate: 1 },
+  );
+  for await (const _ of sft({ policy, demonstrations, config, seed }));
   return policy.keys;
 }
 

@@ -293,7 +293,8 @@ describe("settings that paper mode changes", () => {
   });
 
   test("the trailing window is a metric that survives a restart", async () => {
-    const changes = { updates: 4, successWindow: 30 };
+    // Wider than all updates fill, so that every episode before the restart counts.
+    const changes = { updates: 4, successWindow: 5000 };
     const uninterrupted = options({}, changes);
     const expected = await run(uninterrupted);
     const folder = await mkdtemp(join(tmpdir(), "window-"));
@@ -311,9 +312,10 @@ describe("settings that paper mode changes", () => {
     await rm(folder, { recursive: true });
     expect(await run(second)).toEqual(expected.slice(2));
     const last = expected.at(-1)!;
-    expect(last.state.window).toHaveLength(30);
+    const finished = expected.reduce((sum, { rollout }) => sum + rollout.episodes.length, 0);
+    expect(last.state.window).toHaveLength(finished);
     const successes = last.state.window!.filter(({ success }) => success).length;
-    expect(last.metrics["rollout/window_success_rate"]).toBe(successes / 30);
+    expect(last.metrics["rollout/window_success_rate"]).toBe(successes / finished);
     const [none] = await run(options({}, { updates: 1 }));
     expect(none!.metrics).not.toHaveProperty(["rollout/window_success_rate"]);
     expect(none!.state).not.toHaveProperty("window");

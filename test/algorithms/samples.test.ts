@@ -53,6 +53,32 @@ describe("toSamples", () => {
   });
 });
 
+describe("toSamples with settings of paper mode", () => {
+  test("adds the epsilon to what advantages are divided by", async () => {
+    const deviation = Math.sqrt(samples.reduce((sum, { advantage }) => sum + advantage ** 2, 0) / 59);
+    expect(deviation).toBeCloseTo(1, 12);
+    const raw = await toSamples(rollout, policy, scoring, { ...settings, advantageStdFloor: 1e9 });
+    const spread = 1e9 * Math.sqrt(raw.reduce((sum, { advantage }) => sum + advantage ** 2, 0) / 59);
+    const padded = await toSamples(rollout, policy, scoring, { ...settings, advantageEpsilon: spread });
+    padded.forEach(({ advantage }, i) => {
+      expect(advantage).toBeCloseTo(samples[i]!.advantage / 2, 9);
+    });
+  });
+
+  test("scores old log-probs at the temperature of sampling", async () => {
+    const beginning = Object.assign(new TabularPolicy(), { beginToken: 4 });
+    const own = new Scoring(beginning, { ...noQuirks, insertBeginToken: true }, 0.5);
+    const at = (temperature: number) => toSamples(rollout, beginning, own, { ...settings, temperature });
+    const [cold, warm] = [await at(0.5), await at(2)];
+    const { logProbs } = await beginning.score(
+      cold.map(({ sequence }) => sequence),
+      { temperature: 0.5 },
+    );
+    expect(cold.flatMap(({ oldLogProbs }) => [...oldLogProbs])).toEqual([...logProbs]);
+    expect(warm.map(({ oldLogProb }) => oldLogProb)).not.toEqual(cold.map(({ oldLogProb }) => oldLogProb));
+  });
+});
+
 describe("shuffledMinibatches", () => {
   const random = () => new Random(deriveKey(1));
 

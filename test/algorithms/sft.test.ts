@@ -2,8 +2,13 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import type { ResetResult } from "../../envs/env.js";
 import { AlgorithmError } from "../../src/algorithms/algorithm-error.js";
+import {
+  type DemonstrationSource,
+  type DemonstratorOptions,
+  ExpertDemonstrations,
+  type ExpertWalk,
+} from "../../src/algorithms/demonstrations.js";
 import {
   type SftConfig,
   type SftOptions,
@@ -12,7 +17,7 @@ import {
   sftMetrics,
 } from "../../src/algorithms/sft.js";
 import type { ForwardResult } from "../../src/native/types.js";
-import { type LineInfo, LineWorld, lineExpert, POSITIONS, SlowLineWorld } from "../fakes/line-world.js";
+import { type LineInfo, LineWorld, lineExpert, SlowLineWorld } from "../fakes/line-world.js";
 import { RecordingPolicy } from "../fakes/recording-policy.js";
 import type { TabularPolicy } from "../fakes/tabular-policy.js";
 
@@ -24,21 +29,28 @@ const config: SftConfig = {
   finalLearningRateFraction: 0.05,
   maxGradientNorm: 1,
   weightDecay: 0,
-  errorRate: 0,
-  maxRandomSteps: 3,
   adamBetas: [0.9, 0.95],
   adamEpsilon: 1e-8,
 };
 
-interface LineSft extends SftOptions<LineInfo> {
+const walk: ExpertWalk = { errorRate: 0, maxRandomSteps: 3, randomActionRate: 1 };
+
+function lineDemonstrations(
+  overrides: Partial<DemonstratorOptions<LineInfo>> = {},
+  changes: Partial<ExpertWalk> = {},
+): DemonstrationSource {
+  const options = { environment: new LineWorld(), expert: lineExpert, seed: 1, ...overrides };
+  return new ExpertDemonstrations(options, { ...walk, ...changes });
+}
+
+interface LineSft extends SftOptions {
   policy: RecordingPolicy;
 }
 
 function options(overrides: Partial<LineSft> = {}, changes: Partial<SftConfig> = {}): LineSft {
   return {
     policy: new RecordingPolicy(),
-    environment: new LineWorld(),
-    expert: lineExpert,
+    demonstrations: lineDemonstrations(),
     config: { ...config, ...changes },
     seed: 1,
     ...overrides,
@@ -61,7 +73,9 @@ describe("sft", () => {
   });
 
   test("reaches the entropy of an expert that errs", async () => {
-    const updates = await run(options({}, { errorRate: 0.5, steps: 200 }));
+    const updates = await run(
+      options({ demonstrations: lineDemonstrations({}, { errorRate: 0.5 }) }, { steps: 200 }),
+    );
     const tail = updates.slice(-50).map(({ metrics }) => metrics["sft/loss"]!);
     // One fair coin in three tokens.
     expect(tail.reduce((a, b) => a + b, 0) / tail.length).toBeCloseTo(Math.LN2 / 3, 1);
@@ -80,37 +94,14 @@ describe("sft", () => {
     expect(update!.metrics["sft/loss"]).toBeCloseTo(expected, 6);
   });
 
-  test("shows states from the middle of episodes, but never an end", async () => {
-    /** Starts at one end with the target at the other, so that every other state has been walked to. */
-    class Fixed extends LineWorld {
-      override reset(_seed: number) {
-        let seed = 0;
-        let start = super.reset(seed) as ResetResult<LineInfo>;
-        while (start.info.current !== 0 || start.info.target !== 3) {
-          start = super.reset(++seed) as ResetResult<LineInfo>;
-        }
-        return start;
-      }
-    }
-    const start = 3 * POSITIONS;
-    const statesOf = async (maxRandomSteps: number) => {
-      const of = options({ environment: new Fixed() }, { steps: 20, maxRandomSteps });
-      await run(of);
-      return new Set(
-        of.policy.calls.flatMap(({ sequences }) => sequences.map(({ prompt }) => prompt.tokens[0]!)),
-      );
-    };
-    expect(await statesOf(0)).toEqual(new Set([start]));
-    const walked = await statesOf(3);
-    // Positions 0, 1 and 2; the target at 3 ends the episode.
-    expect(walked).toEqual(new Set([start, start + 1, start + 2]));
-  });
-
   test("is a pure function of config and seed, whatever the delays of the environment", async () => {
     const changes = { steps: 10 };
     const expected = await run(options({}, changes));
-    expect(await run(options({ environment: new SlowLineWorld(1) }, changes))).toEqual(expected);
-    expect(await run(options({ seed: 2 }, changes))).not.toEqual(expected);
+    const slow = lineDemonstrations({ environment: new SlowLineWorld(1) });
+    expect(await run(options({ demonstrations: slow }, changes))).toEqual(expected);
+    expect(await run(options({ demonstrations: lineDemonstrations({ seed: 2 }) }, changes))).not.toEqual(
+      expected,
+    );
   });
 
   test("resumes to the same numbers, bit for bit", async () => {
@@ -167,13 +158,13 @@ describe("sft", () => {
   });
 
   test("refuses settings out of range", async () => {
-    const refused = run(options({}, { batchSize: 0, errorRate: 1.5 }));
+    const refused = run(options({}, { batchSize: 0, weightDecay: -1 }));
     await expect(refused).rejects.toThrow(AlgorithmError);
     await expect(refused).rejects.toMatchObject({
       code: "INVALID_CONFIG",
       message:
         "sft.batchSize: expected an integer >= 1, received 0\n" +
-        "sft.errorRate: expected a number in [0, 1], received 1.5",
+        "sft.weightDecay: expected a number >= 0, received -1",
     });
   });
 

@@ -80,6 +80,7 @@ describe("sightline", () => {
       "-h, --help",
       "train [options] [config]",
       "sft [options] [config]",
+      "demos [options] <task>",
       "eval [options] <checkpoint>",
       "plan [options] <config>",
       "profile [options] <config>",
@@ -89,6 +90,17 @@ describe("sightline", () => {
     const run = ["config", "--out <dir>", "--set <key=value>", "--resume <dir>", "--dry-run", "-h, --help"];
     expect(await flags("train")).toEqual(run);
     expect(await flags("sft")).toEqual(run);
+    expect(await flags("demos")).toEqual([
+      "task",
+      "--out <dir>",
+      "--samples <n>",
+      "--episodes <n>",
+      "--seed <n>",
+      "--error-rate <p>",
+      "--random-action-rate <p>",
+      "--action-only",
+      "-h, --help",
+    ]);
     expect(await flags("eval")).toEqual([
       "checkpoint",
       "--task <name>",
@@ -194,6 +206,7 @@ describe("sightline train", () => {
     expect(models).toEqual([{ checkpoint: "tiny-vlm", weights: "trained", frozen: ["vision"] }]);
     expect(stdout).toMatch(/^update 1\/3 {2}success \d\.\d{3} {2}accuracy/m);
     expect(stdout).toMatch(/^before, sampled +\d\.\d{3} +\d\.\d{3} to \d\.\d{3}/m);
+    expect(stdout).toMatch(/^expert play +1\.000/m);
     expect(stdout).toMatch(/^optimal play +1\.000/m);
     for (const name of [
       "config.yaml",
@@ -246,6 +259,19 @@ describe("sightline train", () => {
     expect(policies).toEqual([]);
     expect(existsSync(out)).toBe(false);
     expect(parseYaml(stdout)).toMatchObject({ seed: 9, ppo: { epochs: 4 } });
+  });
+
+  test("checks a run of a published model with --dry-run before the model is there", async () => {
+    const preset = "number-line-llava-1.6-mistral-7b";
+    const { exitCode, stdout } = await cli(["train", preset, "--out", join(folder, "run"), "--dry-run"]);
+    expect(exitCode).toBe(0);
+    expect(stdout).toMatch(/^# not there yet: the model's folder, .*llava-v1\.6-mistral-7b$/m);
+    expect(parseYaml(stdout)).toMatchObject({ mode: "paper", device: "cuda", quirks: { paperReset: true } });
+    const refused = await cli(["train", preset, "--dry-run", "--set", "quirks.stalePrompt=true"]);
+    expect(refused.exitCode).toBe(2);
+    expect(refused.stderr).toContain(
+      'quirks.stalePrompt: expected false, since it has no effect on task "number-line"',
+    );
   });
 
   test.each([[], ["--dry-run"]])("refuses a run folder in use before anything runs %j", async (...flags) => {
@@ -354,6 +380,55 @@ describe("sightline sft", () => {
     expect(models).toEqual([{ checkpoint: "tiny-vlm", weights: "fresh", frozen: [] }]);
     expect(stdout).toMatch(/^update 4\/4 {2}loss \d/m);
   });
+
+  test("learns from a data set that sightline demos wrote, and checks it in a dry run", async () => {
+    const data = join(folder, "data");
+    await cli(["demos", "number-line", "--samples", "20", "--out", data]);
+    const records = join(data, "demonstrations.jsonl");
+    const settings = ["sft.steps=4", "sft.batchSize=8", "sft.errorRate=0", `sft.data=${records}`];
+    const small = [...settings, "evaluation.episodes=10"].flatMap((setting) => ["--set", setting]);
+    const train = (name: string) => cli(["sft", "number-line-sft", "--out", join(folder, name), ...small]);
+    expect((await train("one")).stdout).toMatch(/^update 4\/4 {2}loss \d/m);
+    await train("two");
+    const metrics = (name: string) => readFileSync(join(folder, name, "metrics.jsonl"), "utf8");
+    expect(metrics("two")).toBe(metrics("one"));
+
+    writeFileSync(records, "{}\n", { flag: "a" });
+    const { exitCode, stderr } = await cli(["sft", "number-line-sft", "--dry-run", ...small]);
+    expect(exitCode).toBe(2);
+    expect(stderr).toContain(`${records} line 21: image: expected`);
+  });
+});
+
+describe("sightline demos", () => {
+  test("writes as many decisions or episodes as asked", async () => {
+    const out = join(folder, "samples");
+    const { exitCode, stdout } = await cli(["demos", "number-line", "--samples", "50", "--out", out]);
+    expect(exitCode).toBe(0);
+    expect(stdout).toMatch(/^50 demonstrations of \d+ episodes, \d+ images: .*demonstrations\.jsonl$/m);
+    const episodes = await cli([
+      "demos",
+      "number-line",
+      "--episodes",
+      "9",
+      "--out",
+      join(folder, "episodes"),
+    ]);
+    expect(episodes.stdout).toMatch(/^\d+ demonstrations of 9 episodes/m);
+  });
+
+  test.each([
+    [["number-line"], "required option '--out <dir>'"],
+    [["number-line", "--out", "x"], "expected either --samples <n> or --episodes <n>"],
+    [["number-line", "--out", "x", "--samples", "2", "--episodes", "2"], "expected either --samples <n>"],
+    [["number-lime", "--out", "x", "--samples", "2"], "did you mean number-line?"],
+    [["number-line", "--out", "x", "--samples", "2", "--error-rate", "2"], "expected a number in [0, 1]"],
+    [["number-line", "--out", ".", "--samples", "2"], "expected a new or an empty folder"],
+  ])("answers bad usage with exit code 2: %j", async (args, message) => {
+    const { exitCode, stderr } = await cli(["demos", ...args]);
+    expect(stderr).toContain(message);
+    expect(exitCode).toBe(2);
+  });
 });
 
 describe("sightline eval", () => {
@@ -367,6 +442,7 @@ describe("sightline eval", () => {
       "sampled",
       "greedy",
       "random",
+      "expert",
       "optimal",
       "",
     ]);

@@ -8,6 +8,7 @@ import { sharedData } from "./shared-data.js";
 
 checkEnvironment("NumberLine", () => new NumberLine());
 checkEnvironment("NumberLine without thoughts", () => new NumberLine({ thoughts: false }));
+checkEnvironment("NumberLine with paperReset", () => new NumberLine({ paperReset: true }));
 
 /** All 36 pairs of draws as the reference's reset maps them: a pair for each, so some occur twice. */
 const STARTS: NumberLineState[] = [0, 1, 2, 3, 4, 5].flatMap((current) =>

@@ -83,6 +83,23 @@ describe("parseConfig", () => {
     expect(issuesOf({ ...complete, algorithm: "sft", ppo: {} }).map(({ path }) => path)).toEqual(["ppo"]);
   });
 
+  test("refuses what says how an expert demonstrates where the demonstrations come from a file", () => {
+    const input = {
+      ...complete,
+      algorithm: "sft",
+      sft: { data: "x.jsonl", errorRate: 0.1, randomActionRate: 0 },
+    };
+    expect(issuesOf(input)).toMatchObject([
+      { path: "sft.errorRate", expected: "0, since sft.data says what is demonstrated", received: "0.1" },
+      {
+        path: "sft.randomActionRate",
+        expected: "1, since sft.data says what is demonstrated",
+        received: "0",
+      },
+    ]);
+    expect(parseConfig({ ...input, sft: { data: "x.jsonl" } })).toMatchObject({ sft: { data: "x.jsonl" } });
+  });
+
   test.each([undefined, null, 3, {}, { algorithm: "grpo" }])("asks for the algorithm first: %j", (input) => {
     expect(issuesOf(input)).toMatchObject([{ path: "algorithm", expected: 'one of "ppo", "sft"' }]);
   });

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { NumberLine } from "../../envs/gym-cards/number-line.js";
+import { NumberLineExpert } from "../../envs/gym-cards/number-line-expert.js";
 import { type EvaluateOptions, evaluate } from "../../src/train/evaluate.js";
 import { evaluateReferences } from "../../src/train/panels.js";
 import { optimalPlayer, policyPlayer, randomPlayer } from "../../src/train/players.js";
@@ -113,21 +114,23 @@ describe("evaluate", () => {
 });
 
 describe("evaluateReferences", () => {
-  test("measures the known scores of random and optimal play on NumberLine", async () => {
-    const { random, optimal } = await evaluateReferences({
-      makeEnvironment: () => new NumberLine(),
-      episodes: 300,
-      seed: 1,
-    });
+  test("measures the known scores of random, expert and optimal play on NumberLine", async () => {
+    const { random, expert, optimal } = await evaluateReferences(
+      { makeEnvironment: () => new NumberLine(), episodes: 300, seed: 1 },
+      new NumberLineExpert(),
+    );
     // Random play: 28.3 % exactly; three standard errors of 300 episodes are 0.078.
     expect(Math.abs(random.successRate - 0.283)).toBeLessThan(0.078);
     expect(random.actionAccuracy).toBeGreaterThan(0.4);
-    expect(optimal).toMatchObject({ successRate: 1, returnMean: 1, actionAccuracy: 1, illegalRate: 0 });
+    const perfect = { successRate: 1, returnMean: 1, actionAccuracy: 1, illegalRate: 0 };
+    expect(optimal).toMatchObject({ ...perfect, readingAccuracy: null });
+    expect(expert).toMatchObject({ ...perfect, readingAccuracy: 1 });
   });
 
-  test("leaves optimal play out where the environment cannot tell it", async () => {
+  test("leaves expert and optimal play out where nobody knows them", async () => {
     const makeEnvironment = () => Object.assign(new Arrow(), { optimalActions: undefined as never });
-    const { random, optimal } = await evaluateReferences({ makeEnvironment, episodes: 10, seed: 1 });
+    const { random, expert, optimal } = await evaluateReferences({ makeEnvironment, episodes: 10, seed: 1 });
+    expect(expert).toBeNull();
     expect(optimal).toBeNull();
     expect(random.actionAccuracy).toBeNull();
   });

@@ -6,7 +6,8 @@ import { describe, expect, test } from "vitest";
 import { NumberLine } from "../../envs/gym-cards/number-line.js";
 import { evaluate } from "../../src/train/evaluate.js";
 import { randomPlayer } from "../../src/train/players.js";
-import { encodePng, loadRecordedEpisodes, saveTranscripts } from "../../src/train/recorded-episode.js";
+import { encodePng } from "../../src/train/png.js";
+import { loadRecordedEpisodes, saveTranscripts } from "../../src/train/recorded-episode.js";
 import { temporaryFolder } from "./temporary-folder.js";
 
 describe("encodePng", () => {

@@ -41,7 +41,7 @@ describe("report.html", () => {
     expect(html.match(/<div data-chart="\d+">/g)).toHaveLength(charts.length);
   });
 
-  test("shows the scores before and after beside random and optimal play", () => {
+  test("shows the scores before and after beside random, expert and optimal play", () => {
     const rows = [
       ...html.matchAll(/<tr class="[a-z]*"><th>([^<]+)<\/th><td>([^<]+)<\/td><td>([^<]+)<\/td>/g),
     ];
@@ -51,6 +51,7 @@ describe("report.html", () => {
       "Before, greedy",
       "After, sampled",
       "After, greedy",
+      "Expert play",
       "Optimal play",
     ]);
     const { after } = JSON.parse(readFileSync(folder.file("summary.json"), "utf8"));

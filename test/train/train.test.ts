@@ -1,12 +1,14 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import type { SftRunConfig } from "../../src/train/config.js";
+import type { Environment, Expert } from "../../envs/env.js";
+import type { PpoRunConfig, SftRunConfig } from "../../src/train/config.js";
 import { parseConfig } from "../../src/train/config.js";
 import { ConfigError } from "../../src/train/config-error.js";
 import type { RunOutcome } from "../../src/train/run.js";
 import { RunFolder } from "../../src/train/run-folder.js";
 import type { Summary } from "../../src/train/summary.js";
+import type { Task } from "../../src/train/tasks.js";
 import { type TrainOptions, train } from "../../src/train/train.js";
 import { ArrowPolicy, arrowConfig, arrowTask } from "./fakes.js";
 import { temporaryFolder } from "./temporary-folder.js";
@@ -60,6 +62,87 @@ async function uninterrupted(config = arrowConfig()): Promise<RunFolder> {
   await train(options({ config, folder }));
   return folder;
 }
+
+describe("a mode", () => {
+  /** Every quirk but those named, of a policy whose vocabulary has no begin token. */
+  function paper(without: object = {}) {
+    const config = parseConfig({
+      ...JSON.parse(JSON.stringify({ ...arrowConfig(), ppo: undefined, quirks: undefined })),
+      mode: "paper",
+      ppo: { updates: 6, stepsPerEnvironment: 15, minibatchSize: 15, learningRate: 0.3, temperature: 1 },
+      quirks: { insertBeginToken: false, ...without },
+      stop: { successRate: 1, patience: 6 },
+    }) as PpoRunConfig;
+    expect(config.quirks).toMatchObject({ stalePrompt: true, initialPrompt: true });
+    return config;
+  }
+
+  test("reaches the algorithm with all its quirks", async () => {
+    const folder = newFolder();
+    await train(options({ config: paper(), folder }));
+    const rows = readFileSync(folder.file("metrics.jsonl"), "utf8").trimEnd().split("\n");
+    const metrics = rows.map((row) => JSON.parse(row) as Record<string, number>);
+    expect(metrics).toHaveLength(6);
+    for (const row of metrics) {
+      expect(row["rollout/window_success_rate"]).toBeGreaterThanOrEqual(0);
+      // Of responses of one token log π is a constant.
+      expect(row["ppo/ratio_max"]).toBe(1);
+    }
+    expect(metrics[1]!["ppo/learning_rate"]! / metrics[0]!["ppo/learning_rate"]!).toBeCloseTo(
+      0.5 * (1 + Math.cos(Math.PI / 25)),
+      4,
+    );
+  });
+
+  test("resumes in paper mode to the same bytes", async () => {
+    // Responses of this policy have a single token: it learns only where that token counts.
+    const config = paper({ lastFiveTokens: false, dropFirstToken: false });
+    const expected = results(await uninterrupted(config));
+    const folder = newFolder();
+    const policy = new ArrowPolicy();
+    const controller = new AbortController();
+    dieAfter(policy, 300, () => controller.abort());
+    const first = await train(options({ config, folder, policy, signal: controller.signal }));
+    expect(first).toMatchObject({ status: "interrupted" });
+    await train(options({ config, folder }));
+    expect(results(folder)).toEqual(expected);
+  });
+
+  test("and the form of prompts reach the environments of training and of evaluation, and the expert", async () => {
+    const seen: unknown[] = [];
+    const note = (options: unknown) => {
+      seen.push(JSON.stringify(options));
+    };
+    const task: Task = {
+      ...arrowTask,
+      makeEnvironment: (options) => {
+        note(options);
+        return arrowTask.makeEnvironment() as Environment;
+      },
+      makeExpert: (options) => {
+        note(options);
+        return arrowTask.makeExpert!() as Expert;
+      },
+    };
+    const config = { ...arrowConfig(), thoughts: false };
+    await train(options({ config: { ...config, quirks: { ...config.quirks, paperReset: true } }, task }));
+    const expected = { thoughts: false, paperReset: true, referenceEval: false, hiddenFifthCard: false };
+    expect(seen.length).toBeGreaterThan(10);
+    expect(new Set(seen)).toEqual(new Set([JSON.stringify(expected)]));
+
+    seen.length = 0;
+    const sft = parseConfig({
+      algorithm: "sft",
+      task: "arrow",
+      thoughts: false,
+      model: { checkpoint: "none" },
+      sft: { steps: 1 },
+      evaluation: { episodes: 4, transcripts: 0 },
+    });
+    await train(options({ config: sft, task }));
+    expect(new Set(seen)).toEqual(new Set([JSON.stringify({ thoughts: false })]));
+  });
+});
 
 describe("train with PPO", () => {
   test("learns, and its summary says from where to where", async () => {

@@ -1,0 +1,168 @@
+import { deriveKey, Random } from "../../src/random.js";
+import type { ActionSpace, Environment, EpisodeOutcome, Frame, ResetResult, StepResult } from "../env.js";
+import { NoEpisodeError, OutOfRangeError } from "../errors.js";
+import { cardValue } from "./cards.js";
+import { formulaEquals } from "./formula.js";
+import type { FormulaSolver } from "./formula-solver.js";
+import { projectAction } from "./projection.js";
+import { pythonFormulaEquals } from "./python-formula.js";
+
+/** State of EZPoints and Points24, never the policy's to see. */
+export interface FormulaInfo {
+  /** Names as of `cards.ts`, in the order of the image. */
+  readonly cards: readonly string[];
+  /** Value of each card, 1 to 10. */
+  readonly numbers: readonly number[];
+  /** Tokens so far; an illegal number leaves " ". */
+  readonly formula: readonly string[];
+  /** Actions so far. */
+  readonly steps: number;
+}
+
+export interface FormulaGameOptions {
+  /** Whether the prompt asks for a chain of thought before the action. Default true. */
+  readonly thoughts?: boolean;
+  /** Whether formulas are evaluated as Python's `eval` does (`python-formula.ts`), as the reference does. Default false. */
+  readonly referenceEval?: boolean;
+}
+
+/** What tells one formula game from another. */
+export interface FormulaGameSpec {
+  readonly id: string;
+  /** Target, symbols and length limit. */
+  readonly solver: FormulaSolver;
+  readonly handSize: number;
+  /** @param formula the tokens so far as one string */
+  prompt(formula: string, thoughts: boolean): string;
+  deal(random: Random): string[];
+  draw(info: FormulaInfo): Frame;
+}
+
+const LARGEST_NUMBER = 10;
+const SOLVED_REWARD = 10;
+const WRONG_REWARD = -1;
+
+/**
+ * A formula built token by token from the numbers of a hand of cards (Zhai et al. 2024, arXiv 2405.10292): what EZPoints and
+ * Points24 share.
+ *
+ * | | |
+ * |---|---|
+ * | Action i < 10 | appends the number i + 1; one that the hand does not hold, or no longer, appends a space instead: reward -1 |
+ * | Then | one action per symbol: appends it |
+ * | Last action, "=" | ends the episode: reward 10 if all cards are used and the formula equals the target, else -1 |
+ * | Truncation | any action while the formula is longer than the limit: reward -1 |
+ * | Success | undiscounted return > 0 |
+ *
+ * The formula is evaluated in exact arithmetic; with `referenceEval` as Python evaluates it.
+ */
+export abstract class FormulaGame implements Environment<FormulaInfo> {
+  readonly id: string;
+  readonly actionSpace: ActionSpace;
+  /**
+   * Whether the response gives the values of the cards in the order of the image. Absent without thoughts, where responses do
+   * not state them.
+   */
+  readonly readsState?: (response: string, info: FormulaInfo) => boolean;
+
+  readonly #spec: FormulaGameSpec;
+  readonly #thoughts: boolean;
+  readonly #isTarget: (formula: readonly string[]) => boolean;
+  /** The running episode; undefined before the first and after the end of each. */
+  #episode: FormulaInfo | undefined;
+
+  constructor(spec: FormulaGameSpec, { thoughts = true, referenceEval = false }: FormulaGameOptions) {
+    const { target, symbols } = spec.solver.rules;
+    this.id = spec.id;
+    const numbers = Array.from({ length: LARGEST_NUMBER }, (_, i) => String(i + 1));
+    this.actionSpace = { labels: [...numbers, ...symbols, "="] };
+    this.#spec = spec;
+    this.#thoughts = thoughts;
+    const equals = referenceEval ? pythonFormulaEquals : formulaEquals;
+    this.#isTarget = (formula) => equals(formula, target);
+    if (thoughts) {
+      this.readsState = (response, info) => {
+        const stated = /"cards"\s*:\s*\[([^\]]*)\]/.exec(response)?.[1];
+        return stated !== undefined && stated.split(",").map(Number).join() === info.numbers.join();
+      };
+    }
+  }
+
+  reset(seed: number): ResetResult<FormulaInfo> {
+    return this.resetTo(this.#spec.deal(new Random(deriveKey(seed))));
+  }
+
+  /**
+   * Starts an episode with given cards instead of drawn ones.
+   *
+   * @param cards as many names as the game deals
+   * @throws RangeError otherwise
+   */
+  resetTo(cards: readonly string[]): ResetResult<FormulaInfo> {
+    const { handSize } = this.#spec;
+    if (cards.length !== handSize) throw new OutOfRangeError("cards", `${handSize} cards`, cards.length);
+    const info = { cards: [...cards], numbers: cards.map(cardValue), formula: [], steps: 0 };
+    this.#episode = info;
+    return { frame: this.#spec.draw(info), info };
+  }
+
+  step(action: number): StepResult<FormulaInfo> {
+    const { labels } = this.actionSpace;
+    const token = labels[action];
+    if (token === undefined) {
+      throw new OutOfRangeError("action", `an index from 0 to ${labels.length - 1}`, action);
+    }
+    if (this.#episode === undefined) throw new NoEpisodeError();
+    const before = { ...this.#episode, steps: this.#episode.steps + 1 };
+    const { formula, numbers } = before;
+
+    if (formula.length > this.#spec.solver.rules.maxTokens) {
+      return this.#end(before, { reward: WRONG_REWARD, truncated: true });
+    }
+    if (token === "=") {
+      const isSolved = unused(numbers, formula).length === 0 && this.#isTarget(formula);
+      return this.#end(before, { reward: isSolved ? SOLVED_REWARD : WRONG_REWARD, terminated: true });
+    }
+    const isIllegal = action < LARGEST_NUMBER && !unused(numbers, formula).includes(action + 1);
+    const info = { ...before, formula: [...formula, isIllegal ? " " : token] };
+    this.#episode = info;
+    const reward = isIllegal ? WRONG_REWARD : 0;
+    return { frame: this.#spec.draw(info), reward, terminated: false, truncated: false, info };
+  }
+
+  prompt({ formula }: FormulaInfo): string {
+    return this.#spec.prompt(formula.join(""), this.#thoughts);
+  }
+
+  parseAction(response: string): number | undefined {
+    return projectAction(response, this.actionSpace.labels);
+  }
+
+  isSuccess(outcome: EpisodeOutcome<FormulaInfo>): boolean {
+    return outcome.return > 0;
+  }
+
+  /** Every token after which the target can still be reached; where none is, "=", the cheapest end. */
+  optimalActions({ numbers, formula }: FormulaInfo): readonly number[] {
+    const { labels } = this.actionSpace;
+    return this.#spec.solver.bestTokens(numbers, formula).map((token) => labels.indexOf(token));
+  }
+
+  #end(
+    info: FormulaInfo,
+    { reward, terminated = false, truncated = false }: { reward: number; terminated?: boolean; truncated?: boolean },
+  ): StepResult<FormulaInfo> {
+    this.#episode = undefined;
+    return { frame: this.#spec.draw(info), reward, terminated, truncated, info };
+  }
+}
+
+/** The numbers of the hand that the formula has not used. */
+function unused(numbers: readonly number[], formula: readonly string[]): number[] {
+  const left = [...numbers];
+  for (const token of formula) {
+    const index = left.indexOf(Number(token));
+    if (index !== -1) left.splice(index, 1);
+  }
+  return left;
+}
