@@ -2,13 +2,15 @@
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { availableParallelism, tmpdir } from "node:os";
 import { basename, join } from "node:path";
-import { Command, InvalidArgumentError, Option } from "commander";
+import { Command, Option } from "commander";
 import { measurePeaks } from "../src/native/peaks.js";
 import type { CpuPath } from "../src/native/types.js";
+import { addKernelsCommand } from "./kernels/command.js";
 import { busyShare, describeMachine, noiseWarning } from "./machine.js";
+import { count, pattern } from "./options.js";
 import { findPeers } from "./peer-supply.js";
 import { resultsPage, rowLine } from "./report.js";
-import { parseResults, type Results, type Row } from "./results.js";
+import { parseResults, type Results, type Row, toJson } from "./results.js";
 import type { BenchContext, Suite } from "./suite.js";
 import { engine } from "./suites/engine.js";
 import { envs } from "./suites/envs.js";
@@ -83,31 +85,11 @@ async function measure(names: readonly string[], options: BenchOptions, say: Say
   }
 }
 
-/** One row per line, so that two runs can be compared line by line. */
-function toJson({ machine, rows }: Results): string {
-  const lines = rows.map((row) => `    ${JSON.stringify(row)}`).join(",\n");
-  return `{\n  "machine": ${JSON.stringify(machine, null, 2).replaceAll("\n", "\n  ")},\n  "rows": [\n${lines}\n  ]\n}\n`;
-}
-
 async function writePage(file: string, out: string | undefined, say: Say): Promise<void> {
   const results = parseResults(await readFile(file, "utf8"), file);
   const page = out ?? file.replace(/(\.json)?$/, ".md");
   await writeFile(page, resultsPage(results, basename(file)));
   say(`wrote ${page}`);
-}
-
-function count(text: string): number {
-  const value = Number(text);
-  if (Number.isInteger(value) && value >= 1) return value;
-  throw new InvalidArgumentError("expected an integer >= 1.");
-}
-
-function pattern(text: string): RegExp {
-  try {
-    return new RegExp(text);
-  } catch {
-    throw new InvalidArgumentError("expected a regular expression.");
-  }
 }
 
 /**
@@ -138,6 +120,7 @@ export async function runBench(args: readonly string[], say: Say): Promise<void>
         measure(name === "all" ? Object.keys(suites) : [name], options, say),
       );
   }
+  addKernelsCommand(program, strongest, say);
   program
     .command("report")
     .description("make the results page of a run")

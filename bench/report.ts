@@ -1,6 +1,6 @@
 /** The results page: Markdown from the JSON of a run, and from nothing else. */
 import { noiseWarning } from "./machine.js";
-import type { Machine, Results, Row, Unit } from "./results.js";
+import type { Counted, GpuMachine, Machine, Results, Row, Unit } from "./results.js";
 import { judge, type Target, targets, type Verdict } from "./targets.js";
 
 const suiteTitles: Readonly<Record<string, string>> = {
@@ -9,6 +9,7 @@ const suiteTitles: Readonly<Record<string, string>> = {
   engine: "Generation",
   rollout: "PPO iteration",
   envs: "Environments",
+  kernels: "Kernels",
 };
 
 /**
@@ -29,9 +30,8 @@ export function resultsPage(results: Results, source: string): string {
     ...(machine.quick ? ["**Shortened with `--quick`:** such a run decides nothing."] : []),
     "## Machine",
     machineTable(machine),
-    "## Targets",
-    targetTable(verdicts),
-    ...shortfalls(verdicts),
+    // They are the CPU engine's.
+    ...(machine.gpu === undefined ? ["## Targets", targetTable(verdicts), ...shortfalls(verdicts)] : []),
     ...suites.flatMap((suite) => [
       `## ${suiteTitles[suite] ?? suite}`,
       rowTable(rows.filter((row) => suiteOf(row) === suite)),
@@ -64,8 +64,27 @@ function machineTable(machine: Machine): string {
       `${significant(peaks.readGigabytesPerSecond)} GB/s read from memory`,
     ].join(", "),
     peers: machine.peers.join("; "),
+    ...(machine.gpu !== undefined && gpuFacts(machine.gpu)),
   };
   return table(["", ""], Object.entries(facts));
+}
+
+function gpuFacts(gpu: GpuMachine): Record<string, string> {
+  const clocks = [gpu.clockMhz, gpu.memoryClockMhz].map((clock) => (clock === null ? "?" : `${clock} MHz`));
+  const { ceilings } = gpu;
+  return {
+    GPU:
+      `${gpu.name}, compute capability ${gpu.computeCapability}, ${gpu.multiprocessors} multiprocessors, ` +
+      `${significant(gpu.memoryGb)} GiB, ${significant(gpu.l2Mb)} MiB of L2`,
+    "highest clocks, of the multiprocessors and of the memory": clocks.join(", "),
+    "CUDA of the driver and of the backend": `${gpu.driverCuda}, ${gpu.runtimeCuda}`,
+    "measured ceilings of the GPU":
+      ceilings === null
+        ? "none: it is emulated"
+        : `${significant(ceilings.readGigabytesPerSecond)} GB/s read, ${significant(ceilings.copyGigabytesPerSecond)} GB/s ` +
+          `copied, ${significant(ceilings.fp32GflopsPerSecond)} GFLOP/s fp32, ` +
+          `${significant(ceilings.bf16GflopsPerSecond)} GFLOP/s bf16`,
+  };
 }
 
 function targetTable(verdicts: readonly Verdict[]): string {
@@ -112,7 +131,50 @@ function rowTable(rows: readonly Row[]): string {
     "ratio",
     "note",
   ];
-  return table(columns, rows.map(rowCells));
+  const counted = rows.find((row) => row.counted !== undefined)?.counted;
+  if (counted === undefined) return table(columns, rows.map(rowCells));
+  const floors = Object.keys(counted.floors).map((gpu) => `floor ${gpu}`);
+  return table(
+    [...columns, "FLOP", "bytes", "sectors", "wavefronts", ...floors],
+    rows.map((row) => [...rowCells(row), ...(row.counted === undefined ? [] : countedCells(row.counted))]),
+  );
+}
+
+/** The cells of what a row counts, in the order of the columns. */
+function countedCells(counted: Counted): string[] {
+  const { flops, bf16Flops, bytes, sectors, idealSectors, wavefronts, idealWavefronts, floors } = counted;
+  const taken = (count: number | null, ideal: number | null) =>
+    count === null || ideal === null || ideal === 0
+      ? ""
+      : `${magnitude(count)} (${(count / ideal).toFixed(2)}x ideal)`;
+  return [
+    magnitude(flops + bf16Flops),
+    magnitude(bytes),
+    taken(sectors, idealSectors),
+    taken(wavefronts, idealWavefronts),
+    ...Object.values(floors).map((seconds) => withUnit(seconds, "s")),
+  ];
+}
+
+/** A count to three digits, e.g. `1.23 G`. */
+function magnitude(value: number): string {
+  const index = value < 1000 ? 0 : Math.min(4, Math.floor(Math.log10(value) / 3));
+  return `${significant(value / 1000 ** index)} ${["", "k", "M", "G", "T"][index]}`.trim();
+}
+
+/** What a row counts, for a terminal. */
+function countedText({ counted }: Row): string {
+  if (counted === undefined) return "";
+  const [flops, bytes, sectors, wavefronts] = countedCells(counted);
+  return [
+    `${flops}${flops!.includes(" ") ? "" : " "}FLOP`,
+    `${bytes}B`,
+    sectors && `sectors ${sectors}`,
+    wavefronts && `wavefronts ${wavefronts}`,
+    ...Object.entries(counted.floors).map(([gpu, seconds]) => `floor ${withUnit(seconds, "s")} ${gpu}`),
+  ]
+    .filter((part) => part)
+    .join("  ");
 }
 
 /** The cells of a row as text, in the order of `rowColumns`. */
@@ -134,18 +196,22 @@ function rowCells(row: Row): string[] {
 
 /** One line for a terminal while the run goes on. */
 export function rowLine(row: Row): string {
-  const [id, ours, spread, gflops, bandwidth, peak, peer, theirs, , ratio, note] = rowCells(row);
+  const [id, ours, spread, , bandwidth, peak, peer, theirs, , ratio, note] = rowCells(row);
   const parts = [
     ours && `${ours}${spread && ` +-${spread}`}`,
-    gflops && row.unit !== "GFLOP/s" && `${gflops} GFLOP/s`,
+    row.unit !== "GFLOP/s" && optional(row.gflopsPerSecond, arithmeticRate),
     bandwidth && row.unit !== "GB/s" && `${bandwidth} GB/s`,
     peak && `${peak} % of peak`,
     peer && `${peer} ${theirs || "-"}`,
     ratio && `ratio ${ratio}`,
+    countedText(row),
     note,
   ];
   return `${id!.padEnd(48)}  ${parts.filter((part) => part).join("  ")}`;
 }
+
+const arithmeticRate = (gflops: number) =>
+  gflops < 10_000 ? `${significant(gflops)} GFLOP/s` : `${significant(gflops / 1000)} TFLOP/s`;
 
 function optional(value: number | null, show: (value: number) => string): string {
   return value === null ? "" : show(value);
@@ -154,6 +220,7 @@ function optional(value: number | null, show: (value: number) => string): string
 function withUnit(value: number | null, unit: Unit): string {
   if (value === null) return "";
   if (unit === "bytes") return `${significant(value / 2 ** 20)} MiB`;
+  if (unit === "s" && value < 1e-3) return `${significant(value * 1e6)} us`;
   if (unit === "s" && value < 1) return `${significant(value * 1000)} ms`;
   return `${significant(value)} ${unit}`;
 }

@@ -7,11 +7,36 @@ export type Unit = (typeof units)[number];
 
 const measured = z.number().positive().nullable();
 
+const amount = z.number().min(0);
+
+/** What a call has to do, whatever it takes for it. */
+const countedSchema = z.strictObject({
+  /** Floating-point operations in fp32; products of bf16 numbers. */
+  flops: amount,
+  bf16Flops: amount,
+  /** Each operand read or written once. */
+  bytes: amount,
+  /**
+   * 32-byte sectors of global memory and passes over the banks of shared memory that the kernels' requests took, and what they
+   * would have taken at best; counted on the emulator only, and without cuBLASLt's part.
+   */
+  sectors: amount.nullable(),
+  idealSectors: amount.nullable(),
+  wavefronts: amount.nullable(),
+  idealWavefronts: amount.nullable(),
+  /** Seconds below which no GPU of this name can stay: the work at its data-sheet peaks. */
+  floors: z.record(z.string(), amount),
+});
+export type Counted = z.infer<typeof countedSchema>;
+
 const rowSchema = z.strictObject({
   /** `<suite>/<what>/...`; rows of one measurement against several peers share it. */
   id: z.string().regex(/^[\w-]+(\/[\w.-]+)+$/),
   unit: z.enum(units),
-  /** Median over the repeats; null where the measurement could not be made, and then `note` says why. */
+  /**
+   * Median over the repeats; null where the measurement could not be made, and then `note` says why, or on the emulated GPU, which
+   * has no times.
+   */
   value: measured,
   /** (75th - 25th percentile) / median of ours. */
   spread: z.number().min(0).nullable(),
@@ -29,8 +54,38 @@ const rowSchema = z.strictObject({
   /** How many times better ours is than the peer. */
   ratio: measured,
   note: z.string().nullable(),
+  /** Of kernels on a GPU only. */
+  counted: countedSchema.optional(),
 });
 export type Row = z.infer<typeof rowSchema>;
+
+/** What a GPU reached at the start of the run. */
+const ceilingsSchema = z.strictObject({
+  readGigabytesPerSecond: z.number().positive(),
+  /** Read and written bytes. */
+  copyGigabytesPerSecond: z.number().positive(),
+  fp32GflopsPerSecond: z.number().positive(),
+  /** Of a large product by cuBLASLt. */
+  bf16GflopsPerSecond: z.number().positive(),
+});
+export type Ceilings = z.infer<typeof ceilingsSchema>;
+
+const gpuSchema = z.strictObject({
+  name: z.string(),
+  computeCapability: z.string(),
+  multiprocessors: z.int().positive(),
+  memoryGb: z.number().positive(),
+  l2Mb: z.number().positive(),
+  /** The highest clocks that it may run at; null where the driver does not tell. */
+  clockMhz: z.number().positive().nullable(),
+  memoryClockMhz: z.number().positive().nullable(),
+  /** The newest CUDA that the driver supports, and the one that the backend was built with. */
+  driverCuda: z.string(),
+  runtimeCuda: z.string(),
+  /** Null on the emulated GPU. */
+  ceilings: ceilingsSchema.nullable(),
+});
+export type GpuMachine = z.infer<typeof gpuSchema>;
 
 const machineSchema = z.strictObject({
   cpuModel: z.string(),
@@ -64,6 +119,8 @@ const machineSchema = z.strictObject({
   quick: z.boolean(),
   /** The peers that ran, and why others did not. */
   peers: z.array(z.string()),
+  /** Of the suite `kernels` only. */
+  gpu: gpuSchema.optional(),
 });
 export type Machine = z.infer<typeof machineSchema>;
 export type Peaks = Machine["peaks"];
@@ -82,6 +139,12 @@ export function parseResults(text: string, source: string): Results {
   const result = resultsSchema.safeParse(content);
   if (result.success) return result.data;
   throw new Error(`${source}: expected the JSON that --json writes\n${z.prettifyError(result.error)}`);
+}
+
+/** What `parseResults` reads. One row per line, so that two runs can be compared line by line. */
+export function toJson({ machine, rows }: Results): string {
+  const lines = rows.map((row) => `    ${JSON.stringify(row)}`).join(",\n");
+  return `{\n  "machine": ${JSON.stringify(machine, null, 2).replaceAll("\n", "\n  ")},\n  "rows": [\n${lines}\n  ]\n}\n`;
 }
 
 /** How many times better ours is. */

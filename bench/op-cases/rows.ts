@@ -194,6 +194,7 @@ function linearLogProb(
       const packed_weight = pack(true);
       const inputs = {
         x,
+        weight: null,
         packed_weight,
         targets,
         rows,

@@ -97,7 +97,8 @@ export class Blackjack implements Environment<BlackjackInfo> {
         const [points, open] = [...response.matchAll(/(\d+) points/g)].map((match) => Number(match[1]));
         const value = cardValue(dealer[0]!);
         return (
-          points === handTotal(player.map(cardValue)).total && (open === value || (value === 1 && open === 11))
+          points === handTotal(player.map(cardValue)).total &&
+          (open === value || (value === 1 && open === 11))
         );
       };
     }
@@ -120,7 +121,8 @@ export class Blackjack implements Environment<BlackjackInfo> {
     let drawn = 0;
     return this.#begin(() => {
       const card = deck[drawn++];
-      if (card === undefined) throw new OutOfRangeError("deck", `more than ${deck.length} cards`, deck.length);
+      if (card === undefined)
+        throw new OutOfRangeError("deck", `more than ${deck.length} cards`, deck.length);
       return card;
     });
   }

@@ -2,7 +2,12 @@ import type { Random } from "../../src/random.js";
 import type { Frame } from "../env.js";
 import { drawCard, loadCards } from "./card-drawing.js";
 import { ranks, suits } from "./cards.js";
-import { FormulaGame, type FormulaGameOptions, type FormulaGameSpec, type FormulaInfo } from "./formula-game.js";
+import {
+  FormulaGame,
+  type FormulaGameOptions,
+  type FormulaGameSpec,
+  type FormulaInfo,
+} from "./formula-game.js";
 import { ezPointsSolver } from "./formula-solver.js";
 import { createFrame, drawText, felt, loadFont, white } from "./rendering.js";
 

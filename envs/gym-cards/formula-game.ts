@@ -142,7 +142,10 @@ export abstract class FormulaGame implements Environment<FormulaInfo> {
     return outcome.return > 0;
   }
 
-  /** Every token after which the target can still be reached; where none is, "=", the cheapest end. */
+  /**
+   * Every token after which the target can still be reached; where none is, "=", the cheapest end. In exact arithmetic and of
+   * well-formed formulas, with `referenceEval` too.
+   */
   optimalActions({ numbers, formula }: FormulaInfo): readonly number[] {
     const { labels } = this.actionSpace;
     return this.#spec.solver.bestTokens(numbers, formula).map((token) => labels.indexOf(token));
@@ -150,7 +153,11 @@ export abstract class FormulaGame implements Environment<FormulaInfo> {
 
   #end(
     info: FormulaInfo,
-    { reward, terminated = false, truncated = false }: { reward: number; terminated?: boolean; truncated?: boolean },
+    {
+      reward,
+      terminated = false,
+      truncated = false,
+    }: { reward: number; terminated?: boolean; truncated?: boolean },
   ): StepResult<FormulaInfo> {
     this.#episode = undefined;
     return { frame: this.#spec.draw(info), reward, terminated, truncated, info };

@@ -46,22 +46,22 @@ const start: Level = { sum: zero, factor: one, divides: false };
 
 const MAX_NUMBERS = 4;
 
-/** Positions are remembered up to this many, about 50 MB; then the memory starts afresh. */
+/** Positions are remembered up to this many, some tens of MB; then the memory starts afresh. */
 const MAX_REMEMBERED = 2 ** 18;
 
 /**
  * Solves every hand of one formula game.
  *
  * A plan is well formed at each step: numbers, operators and parentheses of ordinary arithmetic, each number of the hand
- * once, no signs, no two numbers side by side. Arithmetic is exact, so a formula that merely rounds to the target, or misses
- * it by rounding, is none or is one. Placeholders of illegal numbers (" ") take up length and change nothing else.
+ * once, no signs, no two numbers side by side. Arithmetic is exact: a formula that only rounds to the target does not count,
+ * and one that misses it only by rounding does. Placeholders of illegal numbers (" ") take up length and change nothing else.
  */
 export class FormulaSolver {
   readonly rules: FormulaRules;
   readonly #target: Fraction;
   readonly #operators: readonly string[];
   readonly #hasParentheses: boolean;
-  readonly #known = new Map<string, readonly Operand[]>();
+  readonly #known = new Map<string, ReadonlyMap<number, Operand>>();
   readonly #fewest = new Map<string, number>();
 
   constructor(rules: FormulaRules) {
@@ -164,10 +164,14 @@ export class FormulaSolver {
     if (!needsOperand && rest.length === 0 && levels.length === 1) {
       return this.#isSolved(position) ? 0 : Number.POSITIVE_INFINITY;
     }
+    const search = () =>
+      needsOperand ? this.#fewestFromOperand(position) : this.#fewestFromOperator(position);
+    // Positions near the end are many and quickly searched.
+    if (rest.length < 2) return search();
     const key = keyOf(position);
     const known = this.#fewest.get(key);
     if (known !== undefined) return known;
-    const fewest = needsOperand ? this.#fewestFromOperand(position) : this.#fewestFromOperator(position);
+    const fewest = search();
     if (this.#fewest.size >= MAX_REMEMBERED) this.#fewest.clear();
     this.#fewest.set(key, fewest);
     return fewest;
@@ -179,7 +183,16 @@ export class FormulaSolver {
     const outer = levels.slice(0, -1);
     let fewest = Number.POSITIVE_INFINITY;
     for (const [chosen, others] of this.#splits(rest)) {
-      for (const { value, tokens } of this.#operands(chosen)) {
+      const operands = this.#operands(chosen);
+      const last = others.length === 0 && outer.length === 0 ? operandFor(level, this.#target) : undefined;
+      if (last !== undefined) {
+        fewest = Math.min(fewest, operands.get(keyOfValue(last))?.tokens ?? Number.POSITIVE_INFINITY);
+        continue;
+      }
+      // An operator and a number for each of the others, and every parenthesis closed.
+      const least = 2 * others.length + outer.length;
+      for (const { value, tokens } of operands.values()) {
+        if (tokens + least >= fewest) continue;
         const after = withOperand(level, value);
         if (after === undefined) continue;
         const next = { levels: [...outer, after], needsOperand: false, rest: others };
@@ -204,18 +217,20 @@ export class FormulaSolver {
     return fewest;
   }
 
-  /** Every value that an operand of exactly these numbers can have: a number, or an expression in parentheses. */
-  #operands(numbers: readonly number[]): readonly Operand[] {
-    if (numbers.length === 1) return [{ value: fraction(numbers[0]!), tokens: 1 }];
+  /**
+   * Every value that an operand of exactly these numbers can have, a number or an expression in parentheses, by
+   * `keyOfValue`.
+   */
+  #operands(numbers: readonly number[]): ReadonlyMap<number, Operand> {
     const key = numbers.join(" ");
     const known = this.#known.get(key);
     if (known !== undefined) return known;
-    const shortest = new Map<string, Operand>();
+    const shortest = new Map<number, Operand>();
     const extend = (level: Level, rest: readonly number[], tokensSoFar: number): void => {
       for (const [chosen, others] of this.#splits(rest)) {
         // A parenthesis within the parenthesis around all of it would say nothing.
         if (chosen.length === numbers.length) continue;
-        for (const operand of this.#operands(chosen)) {
+        for (const operand of this.#operands(chosen).values()) {
           const after = withOperand(level, operand.value);
           if (after === undefined) continue;
           const tokens = tokensSoFar + operand.tokens;
@@ -226,10 +241,10 @@ export class FormulaSolver {
         }
       }
     };
-    extend(start, numbers, 2);
-    const operands = [...shortest.values()];
-    this.#known.set(key, operands);
-    return operands;
+    if (numbers.length === 1) keepShorter(shortest, { value: fraction(numbers[0]!), tokens: 1 });
+    else extend(start, numbers, 2);
+    this.#known.set(key, shortest);
+    return shortest;
   }
 
   /** The ways to take the numbers of one operand from ascending numbers: those taken, and the others. */
@@ -267,18 +282,29 @@ function closed({ levels, needsOperand, rest }: Position): Position | undefined 
   return after && { levels: [...levels.slice(0, -2), after], needsOperand, rest };
 }
 
-function keepShorter(shortest: Map<string, Operand>, operand: Operand): void {
-  const key = textOf(operand.value);
+/** The operand that brings a level to a value; undefined where none does, or more than one. */
+function operandFor({ sum, factor, divides }: Level, value: Fraction): Fraction | undefined {
+  const product = add(value, negate(sum));
+  // 0 / x is 0 for every x.
+  if (factor.numerator === 0) return undefined;
+  return divides ? divide(factor, product) : divide(product, factor);
+}
+
+function keepShorter(shortest: Map<number, Operand>, operand: Operand): void {
+  const key = keyOfValue(operand.value);
   const known = shortest.get(key);
   if (known === undefined || operand.tokens < known.tokens) shortest.set(key, operand);
 }
 
-function textOf({ numerator, denominator }: Fraction): string {
-  return `${numerator}/${denominator}`;
+/** A number of its own for every value that four numbers up to 10 can make. */
+function keyOfValue({ numerator, denominator }: Fraction): number {
+  return numerator * 2 ** 20 + denominator;
 }
 
 function keyOf({ levels, needsOperand, rest }: Position): string {
-  const open = levels.map(({ sum, factor, divides }) => `${textOf(sum)} ${textOf(factor)} ${divides}`);
+  const open = levels.map(
+    ({ sum, factor, divides }) => `${keyOfValue(sum)} ${keyOfValue(factor)} ${divides}`,
+  );
   return `${open.join("(")} ${needsOperand} ${rest.join(" ")}`;
 }
 

@@ -69,7 +69,12 @@ class PythonExpression {
       const operator = this.#accept("*", "/", "//");
       if (operator === undefined) return value;
       const next = this.#signed();
-      value = operator === "*" ? multiply(value, next) : operator === "/" ? divide(value, next) : floorDivide(value, next);
+      value =
+        operator === "*"
+          ? multiply(value, next)
+          : operator === "/"
+            ? divide(value, next)
+            : floorDivide(value, next);
     }
   }
 
@@ -141,7 +146,8 @@ function floorDivide(a: Value, b: Value): Value {
 function power(base: Value, exponent: Value): Value {
   if (typeof base === "bigint" && typeof exponent === "bigint" && exponent >= 0n) {
     const bits = (base < 0n ? -base : base).toString(2).length;
-    if (BigInt(bits) * exponent > BigInt(MAX_POWER_BITS) && base !== 0n && base !== 1n && base !== -1n) throw new NoNumber();
+    if (BigInt(bits) * exponent > BigInt(MAX_POWER_BITS) && base !== 0n && base !== 1n && base !== -1n)
+      throw new NoNumber();
     return base ** exponent;
   }
   const [x, y] = [toFloat(base), toFloat(exponent)];

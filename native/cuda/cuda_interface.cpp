@@ -3,6 +3,7 @@
 #include <cuda_runtime_api.h>
 
 #include "cuda/cublaslt_library.h"
+#include "cuda/cuda_bench.h"
 #include "cuda/cuda_device.h"
 
 namespace sightline::cuda {
@@ -77,6 +78,7 @@ std::unique_ptr<Device> create(int gpu, Precision precision, size_t memory_limit
 }  // namespace sightline::cuda
 
 extern "C" [[gnu::visibility("default")]] const sightline::cuda::Interface* sightline_cuda_interface(uint32_t version) {
-  static constexpr sightline::cuda::Interface interface{&sightline::cuda::probe, &sightline::cuda::create};
+  static constexpr sightline::cuda::Interface interface{&sightline::cuda::probe, &sightline::cuda::create,
+                                                         &sightline::cuda::create_bench};
   return version == sightline::cuda::interface_version() ? &interface : nullptr;
 }

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "cuda/gpu_bench.h"
 #include "ops/device.h"
 
 namespace sightline::cuda {
@@ -37,6 +38,8 @@ struct Interface {
   Findings (*probe)();
   /** @param gpu  index into the GPUs that were found @throws Error unsupported with what is missing; out_of_memory */
   std::unique_ptr<Device> (*create)(int gpu, Precision precision, size_t memory_limit_bytes);
+  /** @param device  one that `create` made; must outlive what is returned @throws Error out_of_memory */
+  std::unique_ptr<GpuBench> (*create_bench)(Device& device);
 };
 
 /** Differs between sources whose classes do, as far as sizes tell, and whose ops do. */
@@ -44,7 +47,8 @@ constexpr uint32_t interface_version() {
   uint32_t hash = 0x811c9dc5;  // FNV-1a
   const auto mix = [&hash](size_t value) { hash = (hash ^ static_cast<uint32_t>(value)) * 0x01000193; };
   mix(2);  // to be raised when the meaning of an unchanged struct changes
-  for (const size_t size : {sizeof(Device), sizeof(Arena), sizeof(ExecutionContext), sizeof(OpTable), sizeof(Findings)}) mix(size);
+  for (const size_t size : {sizeof(Device), sizeof(Arena), sizeof(ExecutionContext), sizeof(OpTable), sizeof(Findings), sizeof(Interface)})
+    mix(size);
 #define SIGHTLINE_MIX(name, Args)                  \
   for (const char letter : #name) mix(static_cast<unsigned char>(letter)); \
   mix(sizeof(Args));

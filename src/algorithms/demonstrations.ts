@@ -6,7 +6,7 @@
  * actions with uniformly random ones: the mixture of expert and other play from which DAgger starts (Ross, Gordon and Bagnell,
  * AISTATS 2011, arXiv 1011.0686, section 3), with the uniform policy in the place of a learner that does not exist yet. In a
  * game that forgives, as NumberLine, random actions alone cover all states; a formula is ruined by most of them, so that the
- * expert must play most of the way.
+ * expert must play most of the way. Walks of up to one action less than the longest episode reach every decision.
  *
  * What is demonstrated and what is played are apart: an expert's error rate makes some demonstrations wrong, and never changes
  * which states are shown.

@@ -76,6 +76,8 @@ async function runCommand(
     const { checkpoint } = config.model;
     const isAbsent = absentKnownModel(checkpoint) !== undefined;
     if (!isAbsent) await context.checkModel(config.model);
+    if (config.algorithm === "sft" && config.sft.data !== undefined)
+      await readDemonstrations(config.sft.data);
     const absent = isAbsent ? `# not there yet: the model's folder, ${modelFolder(checkpoint)}\n` : "";
     if (config.algorithm === "sft" && config.sft.data !== undefined)
       await readDemonstrations(config.sft.data);

@@ -54,3 +54,16 @@ export const gpus: Readonly<Record<string, Gpu>> = {
     source: "NVIDIA H200 data sheet",
   },
 };
+
+/**
+ * Seconds that work takes at a GPU's peaks of arithmetic or of memory, whichever needs longer: none can be faster.
+ *
+ * @param work FLOPs of fp32 arithmetic and of products of bf16 numbers, and bytes that must move
+ */
+export function floorSeconds(
+  { flops, bf16Flops, bytes }: { readonly flops: number; readonly bf16Flops: number; readonly bytes: number },
+  gpu: Pick<Gpu, "fp32FlopsPerSecond" | "bf16FlopsPerSecond" | "bytesPerSecond">,
+): number {
+  const arithmetic = flops / gpu.fp32FlopsPerSecond + bf16Flops / gpu.bf16FlopsPerSecond;
+  return Math.max(arithmetic, bytes / gpu.bytesPerSecond);
+}

@@ -9,7 +9,7 @@ import type {
   Prompt,
   Sequence,
 } from "../native/types.js";
-import type { Gpu } from "./gpus.js";
+import { floorSeconds, type Gpu } from "./gpus.js";
 
 /** One iteration of PPO on one GPU; all GPUs of a run do the same. */
 export interface PlannedWork {
@@ -237,11 +237,6 @@ function phaseOf(name: string, ops: Profile["ops"], gpu: Gpu, times: number): Pl
     bf16Flops: sum(({ bf16Flops }) => bf16Flops),
     bytes: sum(({ bytes }) => bytes),
     linkBytes: 0,
-    floorSeconds: sum(({ flops, bf16Flops, bytes }) =>
-      Math.max(
-        flops / gpu.fp32FlopsPerSecond + bf16Flops / gpu.bf16FlopsPerSecond,
-        bytes / gpu.bytesPerSecond,
-      ),
-    ),
+    floorSeconds: sum((op) => floorSeconds(op, gpu)),
   };
 }

@@ -39,7 +39,7 @@ describe("npm run bench", () => {
   test("checks ops before it times them, and counts their work", async () => {
     const json = join(temporaryFolder(), "ops.json");
     const only =
-      "^ops/(matmul/training/fp32/3072x128x512|attention.*/vision|attention-decode/decoder-7m|rms-norm.*/3072x256)";
+      "^ops/(matmul/training/fp32/3072x128x512|attention.*/vision|attention-decode/decoder-7m|rms-norm.*/3072x256|linear-log-prob.*/decoder-7m/fp32)";
     const { rows } = await measure(json, "ops", "--only", only);
     expect(rows.map(({ id, note }) => [id, note])).toEqual([
       ["ops/matmul/training/fp32/3072x128x512", null],
@@ -48,6 +48,8 @@ describe("npm run bench", () => {
       ["ops/attention-decode/decoder-7m", null],
       ["ops/rms-norm/3072x256", null],
       ["ops/rms-norm-backward/3072x256", null],
+      ["ops/linear-log-prob/decoder-7m/fp32", null],
+      ["ops/linear-log-prob-backward/decoder-7m/fp32", null],
     ]);
     for (const { gigabytesPerSecond, percentOfPeak } of rows) {
       expect(gigabytesPerSecond).toBeGreaterThan(0);

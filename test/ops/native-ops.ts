@@ -1,18 +1,9 @@
-import type { OpArgument, OpArguments } from "../../bench/testing-addon.js";
+import type { OpArgument, OpArguments, OpWork } from "../../bench/testing-addon.js";
 import type { Precision } from "../../src/native/types.js";
 import { useEmulatedCuda } from "../emulated-cuda.js";
 import { loadTestingAddon } from "../testing-addon.js";
 
-export type { OpArgument, OpArguments };
-
-/** `OpWork` of `native/ops/op_work.h`. */
-export interface OpWork {
-  flops: number;
-  bf16Flops: number;
-  bytes: number;
-  /** As many sizes as the op's calls are known by. */
-  shape: number[];
-}
+export type { OpArgument, OpArguments, OpWork };
 
 const addon = loadTestingAddon<{
   runOp(isa: string, threads: number, name: string, args: OpArguments): void;

@@ -10,6 +10,7 @@ import { RunFolder } from "../../src/train/run-folder.js";
 import type { Summary } from "../../src/train/summary.js";
 import type { Task } from "../../src/train/tasks.js";
 import { type TrainOptions, train } from "../../src/train/train.js";
+import { writeDemonstrations } from "../../src/train/write-demonstrations.js";
 import { ArrowPolicy, arrowConfig, arrowTask } from "./fakes.js";
 import { temporaryFolder } from "./temporary-folder.js";
 
@@ -246,7 +247,7 @@ describe("train with PPO", () => {
 });
 
 describe("train with supervised fine-tuning", () => {
-  const config = parseConfig({
+  const expertConfig = parseConfig({
     algorithm: "sft",
     task: "arrow",
     model: { checkpoint: "none", weights: "fresh" },
@@ -255,7 +256,27 @@ describe("train with supervised fine-tuning", () => {
     checkpointEvery: 7,
   }) as SftRunConfig;
 
-  test("imitates the expert, and resumes to the same bytes", async () => {
+  /** The same run on demonstrations that were written to disk before. */
+  async function configWithData(): Promise<SftRunConfig> {
+    const folder = join(temporaryFolder(), "data");
+    const rates = { errorRate: 0, randomActionRate: 0 };
+    await writeDemonstrations({
+      task: arrowTask,
+      folder,
+      amount: { samples: 50 },
+      seed: 1,
+      ...rates,
+      thoughts: true,
+    });
+    const data = join(folder, "demonstrations.jsonl");
+    return parseConfig({
+      ...expertConfig,
+      sft: { ...expertConfig.sft, maxRandomSteps: 4, data },
+    }) as SftRunConfig;
+  }
+
+  test.each(["the expert", "a data set"])("imitates %s, and resumes to the same bytes", async (from) => {
+    const config = from === "a data set" ? await configWithData() : expertConfig;
     const whole = newFolder();
     const summary = summaryOf(await train(options({ config, folder: whole })));
     expect(summary.after.successRate).toBeGreaterThan(0.9);
@@ -284,6 +305,6 @@ describe("train with supervised fine-tuning", () => {
   test("refuses a task without an expert", async () => {
     const { name, makeEnvironment } = arrowTask;
     const task = { name, makeEnvironment };
-    await expect(train(options({ config, task }))).rejects.toThrow(ConfigError);
+    await expect(train(options({ config: expertConfig, task }))).rejects.toThrow(ConfigError);
   });
 });

@@ -13,4 +13,7 @@ void register_emulator(Napi::Env env, Napi::Object exports);
 /** Adds the PTX interpreter's entry points of the tests to the module's exports. */
 void register_ptx(Napi::Env env, Napi::Object exports);
 
+/** Adds ops on a GPU that stay prepared from call to call, for benchmarks. */
+void register_gpu(Napi::Env env, Napi::Object exports);
+
 }  // namespace sightline

@@ -4,6 +4,7 @@
 #include "addon/failure.h"
 #include "addon/testing/emulated_ops.h"
 #include "addon/testing/op_arguments.h"
+#include "addon/testing/op_call.h"
 #include "addon/testing/testing.h"
 #include "core/isa.h"
 #include "ops/cpu_device.h"
@@ -27,17 +28,6 @@ Napi::Array string_array(Napi::Env env, const Names& names) {
   return array;
 }
 
-/** The op `name` of a device, called with `args`. `around` gets what calls the op once. */
-template <class Around>
-auto with_op(const std::string& name, const Napi::Object& args, Device& device, ArrayPlaces& places, const Around& around) {
-  OpArguments arguments(name, args, places);
-#define SIGHTLINE_CALL(op, Args) \
-  if (name == #op) return around([&device, args = arguments.read<Args>()] { device.ops().op(device.context(), args); });
-  SIGHTLINE_OPS(SIGHTLINE_CALL)
-#undef SIGHTLINE_CALL
-  fail(ErrorCode::invalid_argument, "name: there is no op \"", name, "\"");
-}
-
 /** Calls the op that the first four arguments describe, `calls` times. @returns seconds that the calls took in all */
 double call_op(const Napi::CallbackInfo& info, int64_t calls) {
   const std::string backend = info[0].As<Napi::String>();
@@ -45,19 +35,21 @@ double call_op(const Napi::CallbackInfo& info, int64_t calls) {
   const std::string name = info[2].As<Napi::String>();
   const auto args = info[3].As<Napi::Object>();
   double seconds = 0;
-  const auto timed = [&](const auto& op) {
+  const auto run = [&](Device& device, ArrayPlaces& places) {
+    OpArguments arguments(name, args, places);
+    const std::function<void()> op = bind_op(name, arguments, device);
     const auto start = std::chrono::steady_clock::now();
     for (int64_t call = 0; call < calls; ++call) op();
     seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   };
   if (backend == emulated_backend) {
-    run_emulated(threads, [&](Device& device, ArrayPlaces& places) { with_op(name, args, device, places, timed); });
+    run_emulated(threads, run);
   } else {
     const Isa isa = isa_named(backend);
     Devices& devices = *info.Env().GetInstanceData<Devices>();
     CpuDevice& device = devices.try_emplace({isa, threads}, isa, threads, size_t{0}).first->second;
     ArrayPlaces places;
-    with_op(name, args, device, places, timed);
+    run(device, places);
   }
   return seconds;
 }
@@ -148,6 +140,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   register_safetensors(env, exports);
   register_emulator(env, exports);
   register_ptx(env, exports);
+  register_gpu(env, exports);
   return exports;
 }
 
