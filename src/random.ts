@@ -28,6 +28,8 @@ export const stream = {
   demonstratedEpisode: 7,
   /** Order in which an epoch shows the records of a data set. */
   recordOrder: 8,
+  /** What adapters drop of their inputs in a pass that scores. */
+  dropout: 9,
 } as const;
 
 const MULTIPLIER_0 = 0xd2511f53;

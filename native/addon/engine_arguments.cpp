@@ -75,7 +75,7 @@ SamplingSettings to_sampling_settings(const Argument& sampling) {
   return settings;
 }
 
-std::array<uint32_t, 2> to_random_key(const Argument& key) {
+RandomKey to_random_key(const Argument& key) {
   const std::vector<Argument> words = key.elements();
   require(words.size() == 2, key.path(), ": expected two unsigned 32-bit integers, received ", words.size());
   return {static_cast<uint32_t>(words[0].integer(0, UINT32_MAX)),
@@ -119,8 +119,8 @@ EngineOptions to_engine_options(const Argument& options) {
     }
   }
   if (const Argument lora = options.field("lora"); lora.present()) {
-    result.parameters.lora =
-        LoraSpec{.rank = lora.field("rank").size(), .alpha = lora.field("alpha").number()};
+    result.parameters.lora = LoraSpec{.rank = lora.field("rank").size(), .alpha = lora.field("alpha").number()};
+    if (const Argument dropout = lora.field("dropout"); dropout.present()) result.parameters.lora->dropout = dropout.number();
   }
   if (const Argument batch = options.field("maxBatch"); batch.present()) result.max_batch = batch.size();
   if (const Argument limit = options.field("memoryLimitBytes"); limit.present()) {
@@ -166,6 +166,7 @@ ForwardOptions to_forward_options(const Argument& options) {
     result.entropies = entropies.boolean();
   }
   if (const Argument keep = options.field("keepTape"); keep.present()) result.keep_tape = keep.boolean();
+  if (const Argument key = options.field("dropoutKey"); key.present()) result.dropout_key = to_random_key(key);
   return result;
 }
 

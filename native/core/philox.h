@@ -5,11 +5,14 @@
 
 namespace sightline {
 
+/** Of a stream of random numbers. */
+using RandomKey = std::array<uint32_t, 2>;
+
 /**
  * Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"): a bijection of the counter under
  * the key, so any number of a stream can be had without those before it. The TypeScript side has the same function.
  */
-inline std::array<uint32_t, 4> philox(std::array<uint32_t, 4> counter, std::array<uint32_t, 2> key) {
+inline std::array<uint32_t, 4> philox(std::array<uint32_t, 4> counter, RandomKey key) {
   for (int round = 0; round < 10; ++round) {
     const uint64_t product0 = uint64_t{0xD2511F53} * counter[0];
     const uint64_t product1 = uint64_t{0xCD9E8D57} * counter[2];

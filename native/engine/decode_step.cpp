@@ -59,12 +59,14 @@ DrawnTokens DecodeStep::run(const std::vector<DecodeRow>& rows) {
   PagedAttention attention(inputs_.put(std::move(last_pages)), inputs_.put(std::move(slots)), inputs_.put(std::move(page_table)),
                            inputs_.put(std::move(lengths)));
   const DrawInputs draw_inputs = put(draws);
+  // What adapters drop of a row, and which token it draws, follow from one key; the counters keep the two apart.
+  const RowKeys row_keys = vlm_.parameters().drops() ? RowKeys{draw_inputs.keys, places} : RowKeys();
   inputs_.upload();
   vlm_.decoder().prepare(device_);
   recorder_->run(size, [&] {
     Tape tape(device_, Tape::Mode::inference);
     Decoder& decoder = vlm_.decoder();
-    const Var hidden = decoder.forward(tape, decoder.embed(tape, tokens, nullptr), places, attention, {});
+    const Var hidden = decoder.forward(tape, decoder.embed(tape, tokens, nullptr), places, attention, {}, row_keys);
     sample(tape, hidden->value, draw_inputs);
   });
   return fetch(size.rows, rows.size());

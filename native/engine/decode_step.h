@@ -21,7 +21,7 @@ struct SamplingSettings {
 /** How one token is drawn; see ops/sample.h. */
 struct DrawSettings {
   SamplingSettings sampling;
-  std::array<uint32_t, 2> random_key{};
+  RandomKey random_key{};
   /** Index of the token within its response. */
   int32_t index = 0;
 };

@@ -21,6 +21,7 @@ void validate(const EngineOptions& options) {
   if (lora) {
     require(lora->rank >= 1, "lora.rank: expected an integer >= 1, received ", lora->rank);
     require(std::isfinite(lora->alpha) && lora->alpha > 0.0f, "lora.alpha: expected a number > 0, received ", lora->alpha);
+    require(lora->dropout >= 0.0f && lora->dropout < 1.0f, "lora.dropout: expected a number in [0, 1), received ", lora->dropout);
   }
   // The CPU takes bf16 in pairs; attention would refuse an odd one in the middle of a run.
   const VisionSpec& vision = options.model.vision;
@@ -54,7 +55,8 @@ void validate(const GenerateRequest& request, const EngineOptions& options) {
     require(!request.stop_strings[i].empty(), "request.stopStrings[", i, "]: expected a string that is not empty");
 }
 
-void validate(const std::vector<Sequence>& sequences, const ForwardOptions& options, const ModelSpec& spec) {
+void validate(const std::vector<Sequence>& sequences, const ForwardOptions& options, const Vlm& vlm) {
+  const ModelSpec& spec = vlm.spec();
   require(!sequences.empty(), "batch: expected at least one sequence, received none");
   for (size_t i = 0; i < sequences.size(); ++i) {
     const Sequence& sequence = sequences[i];
@@ -72,6 +74,8 @@ void validate(const std::vector<Sequence>& sequences, const ForwardOptions& opti
   }
   require(std::isfinite(options.temperature) && options.temperature > 0.0f,
           "options.temperature: expected a finite number > 0, received ", options.temperature);
+  require(options.dropout_key || !vlm.parameters().drops(), "options.dropoutKey: expected two unsigned 32-bit integers, since the "
+          "engine's adapters have dropout, received nothing; give every pass a key of its own");
 }
 
 }  // namespace
@@ -151,7 +155,7 @@ void Engine::forward(std::vector<Sequence> sequences, ForwardOptions options, Ca
   submit(std::move(callback), [this, sequences = std::move(sequences), options, cancelled = std::move(cancelled)] {
     if (cancelled->load()) fail(ErrorCode::aborted, "forward: aborted by its signal");
     const ProfileScope scope(*device_, "forward");
-    validate(sequences, options, vlm_->spec());
+    validate(sequences, options, *vlm_);
     // Training is about to change the weights: no later request will find these prompts again.
     if (options.keep_tape) generator_->forget_prompts();
     return learner_->forward(sequences, options);

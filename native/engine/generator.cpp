@@ -94,9 +94,13 @@ void Generator::serve(GenerateJob& job, const std::shared_ptr<Prefix>& prefix) {
   active_.back().jobs.push_back(std::move(job));
 }
 
+bool Generator::sharable(const GenerateRequest& request) const {
+  return request.sampling.temperature == 0.0f && !vlm_.parameters().drops();
+}
+
 bool Generator::share_response(GenerateJob& job, const Prefix& prefix) {
   const GenerateRequest& request = job.request;
-  if (request.sampling.temperature != 0.0f) return false;
+  if (!sharable(request)) return false;
   const auto ends_alike = [&](const auto& other) {
     return other.max_new_tokens == request.max_new_tokens && other.stop_strings == request.stop_strings;
   };
@@ -107,7 +111,7 @@ bool Generator::share_response(GenerateJob& job, const Prefix& prefix) {
     }
   for (Active& active : active_) {
     const GenerateRequest& other = active.request();
-    if (active.prefix.get() == &prefix && other.sampling.temperature == 0.0f && ends_alike(other)) {
+    if (active.prefix.get() == &prefix && sharable(other) && ends_alike(other)) {
       active.jobs.push_back(std::move(job));
       return true;
     }
@@ -117,7 +121,7 @@ bool Generator::share_response(GenerateJob& job, const Prefix& prefix) {
 
 void Generator::finish(Active& active) {
   const GenerateRequest& request = active.request();
-  if (request.sampling.temperature == 0.0f)
+  if (sharable(request))
     active.prefix->greedy_responses.push_back({request.max_new_tokens, request.stop_strings, active.completion});
   for (const GenerateJob& job : active.jobs) job.resolve(active.completion);
 }
@@ -137,7 +141,10 @@ void Generator::prefill(const std::vector<std::shared_ptr<Prefix>>& prefixes) {
   const ProfileScope scope(device_, "prefill");
   std::vector<Sequence> sequences;
   for (const auto& prefix : prefixes) sequences.push_back({prefix->prompt, {}});
-  const Packing packing = pack(device_, sequences, vlm_.spec());
+  const ParameterSet& parameters = vlm_.parameters();
+  std::optional<RandomKey> dropout_key;
+  if (parameters.drops()) dropout_key = {parameters.seed(), static_cast<uint32_t>(parameters.steps())};
+  const Packing packing = pack(device_, sequences, vlm_.spec(), dropout_key);
   std::vector<void*> row_pages(packing.ids.values().size());
   std::vector<int32_t> row_slots(packing.ids.values().size());
   for (size_t i = 0; i < prefixes.size(); ++i)
@@ -151,14 +158,14 @@ void Generator::prefill(const std::vector<std::shared_ptr<Prefix>>& prefixes) {
   Tape tape(device_, Tape::Mode::inference);
   Var features;
   if (!packing.images.empty())
-    features = image_features_.encode(tape, packing.images);
+    features = image_features_.encode(tape, packing.images, packing.image_keys);
   PrefillAttention attention(packing.segments, packing.first_outputs, device_.mirror(std::move(row_pages)),
                              device_.mirror(std::move(row_slots)));
   Decoder& decoder = vlm_.decoder();
   const Var hidden = decoder.forward(tape, decoder.embed(tape, packing.ids, features), packing.positions, attention,
-                                     packing.output_rows);
+                                     packing.output_rows, packing.row_keys);
   const Var ends = gather_rows(tape, hidden, packing.prompt_end_outputs);
-  const Var values = vlm_.value_head().forward(tape, ends);
+  const Var values = vlm_.value_head().forward(tape, ends, packing.prompt_end_keys);
   const std::vector<float> numbers = device_.read(values->value);
   for (size_t i = 0; i < prefixes.size(); ++i) {
     Prefix& prefix = *prefixes[i];

@@ -21,7 +21,7 @@ namespace sightline {
 struct GenerateRequest {
   Prompt prompt;
   SamplingSettings sampling;
-  std::array<uint32_t, 2> random_key{};
+  RandomKey random_key{};
   int32_t max_new_tokens = 0;
   std::vector<std::string> stop_strings;
 };
@@ -49,6 +49,10 @@ struct GenerateJob {
  * Continuous batching: every `advance` admits what is waiting, prefills new prompts, and decodes one token for everything in
  * flight. Requests with equal prompts share one prefill, also with recent ones, until the weights change; greedy requests
  * that are equal altogether share one response. What a request gets depends on the request alone.
+ *
+ * Where adapters drop something, they do so here too: for the rows of a prompt by its contents, the seed, and the number of
+ * optimizer steps so far, so that requests still share them; for those of a response by the request's key, so that greedy
+ * responses are no longer equal, and none is shared.
  */
 class Generator {
  public:
@@ -110,6 +114,8 @@ class Generator {
   /** Answers the request at once where that is possible, else takes it into flight. */
   void serve(GenerateJob& job, const std::shared_ptr<Prefix>& prefix);
   std::shared_ptr<Prefix> find_prefix(const Prompt& prompt, uint64_t hash);
+  /** Whether all requests that ask for the same as this one of the same prompt get the same response. */
+  bool sharable(const GenerateRequest& request) const;
   /** Where an equal greedy request has its response or will have it, serves this one by it too. */
   bool share_response(GenerateJob& job, const Prefix& prefix);
   void finish(Active& active);

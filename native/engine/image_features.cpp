@@ -16,11 +16,11 @@ Tensor pixel_tensor(Device& device, const std::vector<Image>& images) {
 
 }  // namespace
 
-Var ImageFeatures::encode(Tape& tape, const std::vector<Image>& images) {
-  if (!vlm_.frozen(Component::vision)) return vlm_.project(tape, vlm_.see(tape, pixel_tensor(device_, images)));
+Var ImageFeatures::encode(Tape& tape, const std::vector<Image>& images, const RowKeys& keys) {
+  if (!vlm_.frozen(Component::vision)) return vlm_.project(tape, vlm_.see(tape, pixel_tensor(device_, images), keys), keys);
   const Var rows = std::make_shared<Variable>(frozen_part(images));
   rows->constant = true;
-  return vlm_.frozen(Component::projector) ? rows : vlm_.project(tape, rows);
+  return vlm_.frozen(Component::projector) ? rows : vlm_.project(tape, rows, keys);
 }
 
 Tensor ImageFeatures::frozen_part(const std::vector<Image>& images) {

@@ -11,7 +11,7 @@ namespace sightline {
 /**
  * Features of images for the decoder. What is frozen of the way from pixels to features is computed once per image and kept
  * (vision encoder, or vision encoder and projector), the rest is recorded on the caller's tape. Keeping changes no bits: an
- * image's features do not depend on what is encoded beside it.
+ * image's features do not depend on what is encoded beside it. What is frozen has no adapters, so nothing of it is dropped.
  */
 class ImageFeatures {
  public:
@@ -19,9 +19,10 @@ class ImageFeatures {
 
   /**
    * @param images  at least one
+   * @param keys    of all their rows, where adapters drop something
    * @return (images * vision tokens, decoder width)
    */
-  Var encode(Tape& tape, const std::vector<Image>& images);
+  Var encode(Tape& tape, const std::vector<Image>& images, const RowKeys& keys);
 
  private:
   /** Rows of one image behind the frozen part. */

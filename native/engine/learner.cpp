@@ -49,21 +49,23 @@ struct Learner::Pass {
 };
 
 ForwardResult Learner::forward(const std::vector<Sequence>& sequences, const ForwardOptions& options) {
-  auto pass = std::make_shared<Pass>(device_, pack(device_, sequences, vlm_.spec()), activation_checkpointing_);
+  const bool drops = vlm_.parameters().drops();
+  auto pass = std::make_shared<Pass>(
+      device_, pack(device_, sequences, vlm_.spec(), drops ? options.dropout_key : std::nullopt), activation_checkpointing_);
   Tape inference(device_, Tape::Mode::inference);
   Tape& tape = options.keep_tape ? pass->tape : inference;
   Packing& packing = pass->packing;
   Var features;
   if (!packing.images.empty())
-    features = image_features_.encode(tape, packing.images);
+    features = image_features_.encode(tape, packing.images, packing.image_keys);
   Decoder& decoder = vlm_.decoder();
   const Var hidden = decoder.forward(tape, decoder.embed(tape, packing.ids, features), packing.positions, pass->attention,
-                                     packing.output_rows);
+                                     packing.output_rows, packing.row_keys);
   const Var predicting = gather_rows(tape, hidden, packing.prediction_outputs);
   pass->scores = decoder.log_probs(tape, predicting, packing.targets, options.temperature, options.entropies);
   const Var prompt_ends =
       gather_rows(tape, hidden, packing.prompt_end_outputs, vlm_.spec().value_head.trunk_gradient_scale);
-  pass->values = vlm_.value_head().forward(tape, prompt_ends);
+  pass->values = vlm_.value_head().forward(tape, prompt_ends, packing.prompt_end_keys);
 
   ForwardResult result;
   result.log_probs = device_.read(pass->scores.log_probs);

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "engine/image_features.h"
@@ -16,6 +17,8 @@ struct ForwardOptions {
   float temperature = 1.0f;
   bool entropies = false;
   bool keep_tape = true;
+  /** Of what adapters drop; present where they drop something. */
+  std::optional<RandomKey> dropout_key;
 };
 
 /** Packed results for B sequences with N response tokens; see ForwardResult in src/native/types.ts. */

@@ -3,12 +3,15 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include "engine/dropout_keys.h"
+
 namespace sightline {
 namespace {
 
 /** Sequences that share a prompt. */
 struct Group {
   const Prompt* prompt;
+  uint64_t hash;
   std::vector<size_t> members;
 };
 
@@ -24,7 +27,7 @@ std::vector<Group> group_by_prompt(std::span<const Sequence> sequences) {
       groups[known->second].members.push_back(i);
     } else {
       by_hash.emplace(hash, groups.size());
-      groups.push_back({&prompt, {i}});
+      groups.push_back({&prompt, hash, {i}});
     }
   }
   return groups;
@@ -32,11 +35,13 @@ std::vector<Group> group_by_prompt(std::span<const Sequence> sequences) {
 
 }  // namespace
 
-Packing pack(Device& device, std::span<const Sequence> sequences, const ModelSpec& spec) {
+Packing pack(Device& device, std::span<const Sequence> sequences, const ModelSpec& spec, const std::optional<RandomKey>& dropout_key) {
   Packing packing;
   std::vector<int32_t> ids, positions, segments, output_rows, first_outputs, targets, prediction_outputs;
   std::vector<int32_t> prompt_end_outputs(sequences.size());
   std::vector<int32_t> first_response_output(sequences.size());
+  RowKeyList row_keys, image_keys, prompt_end_keys;
+  std::vector<RandomKey> prompt_keys(sequences.size());
   const auto add_output = [&](int32_t row) {
     output_rows.push_back(row);
     return static_cast<int32_t>(output_rows.size()) - 1;
@@ -54,6 +59,13 @@ Packing pack(Device& device, std::span<const Sequence> sequences, const ModelSpe
       const int32_t token = group.prompt->tokens[t];
       add_row(token == spec.image_token_id ? -1 - feature_row++ : token, t);
     }
+    if (dropout_key) {
+      const RandomKey key = prompt_key(*dropout_key, group.hash);
+      for (int32_t t = 0; t < length; ++t) row_keys.add(key, t);
+      const int64_t features = static_cast<int64_t>(group.prompt->images.size()) * spec.vision.tokens();
+      for (int64_t i = 0; i < features; ++i) image_keys.add(key, i);
+      for (const size_t i : group.members) prompt_keys[i] = key;
+    }
     const auto root = static_cast<int32_t>(segments.size() / 3);
     segments.insert(segments.end(), {first_row, length, -1});
     first_outputs.push_back(length - 1);
@@ -70,6 +82,7 @@ Packing pack(Device& device, std::span<const Sequence> sequences, const ModelSpe
       for (size_t t = 0; t + 1 < response.size(); ++t) {
         add_row(response[t], static_cast<size_t>(length) + t);
         add_output(first_response_row + static_cast<int32_t>(t));
+        if (dropout_key) row_keys.add(response_key(*dropout_key, i), length + static_cast<int64_t>(t));
       }
     }
   }
@@ -78,6 +91,13 @@ Packing pack(Device& device, std::span<const Sequence> sequences, const ModelSpe
       targets.push_back(sequences[i].response[t]);
       prediction_outputs.push_back(t == 0 ? prompt_end_outputs[i] : first_response_output[i] + static_cast<int32_t>(t) - 1);
     }
+  if (dropout_key) {
+    for (size_t i = 0; i < sequences.size(); ++i)
+      prompt_end_keys.add(prompt_keys[i], static_cast<int64_t>(sequences[i].prompt.tokens.size()) - 1);
+    packing.row_keys = row_keys.take(device);
+    packing.image_keys = image_keys.take(device);
+    packing.prompt_end_keys = prompt_end_keys.take(device);
+  }
   packing.ids = device.mirror(std::move(ids));
   packing.positions = device.mirror(std::move(positions));
   packing.segments = device.mirror(std::move(segments));

@@ -1,11 +1,13 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "engine/prompt.h"
 #include "nn/functions.h"
+#include "nn/row_keys.h"
 
 namespace sightline {
 
@@ -39,8 +41,14 @@ struct Packing {
     int32_t first, length;
   };
   std::vector<PromptRows> prompts;
+  /** Of the rows, of the rows of all images, and of each sequence's last prompt row. Empty where nothing is dropped. */
+  RowKeys row_keys, image_keys, prompt_end_keys;
 };
 
-Packing pack(Device& device, std::span<const Sequence> sequences, const ModelSpec& spec);
+/**
+ * @param dropout_key  where adapters drop something: what the keys of the rows are derived from, those of a prompt from its
+ *                     contents alone, those of a response from the index of its sequence (engine/dropout_keys.h)
+ */
+Packing pack(Device& device, std::span<const Sequence> sequences, const ModelSpec& spec, const std::optional<RandomKey>& dropout_key);
 
 }  // namespace sightline

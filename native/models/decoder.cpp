@@ -60,19 +60,22 @@ Var Decoder::embed(Tape& tape, const Indices& ids, const Var& features) {
 }
 
 Var Decoder::forward(Tape& tape, const Var& input, const Indices& positions, RowAttention& attention,
-                     const Indices& output_rows) {
+                     const Indices& output_rows, const RowKeys& keys) {
+  const RowKeys output_keys = keys.at(tape.device(), output_rows);
   Var x = input;
   for (size_t i = 0; i < layers_.size(); ++i) {
     const bool trimmed = i + 1 == layers_.size() && !output_rows.empty();
-    x = tape.checkpoint(x, [this, i, trimmed, positions, &attention, output_rows](Tape& t, const Var& in) {
+    x = tape.checkpoint(x, [this, i, trimmed, positions, &attention, output_rows, keys, output_keys](Tape& t, const Var& in) {
       Layer& layer = layers_[i];
-      const Var qkv = layer.qkv.forward(t, rms_norm(t, in, layer.norm1, spec_.norm_epsilon));
+      const Var qkv = layer.qkv.forward(t, rms_norm(t, in, layer.norm1, spec_.norm_epsilon), nullptr, keys);
       rope(t, qkv, shape(), positions, spec_.rope_theta);
       const Var attended = attention.attend(t, static_cast<int64_t>(i), qkv, shape(), trimmed);
-      const Var middle = trimmed ? layer.out.forward(t, gather_rows(t, attended, output_rows), gather_rows(t, in, output_rows))
-                                 : layer.out.forward(t, attended, in);
+      const RowKeys& kept_keys = trimmed ? output_keys : keys;
+      const Var middle =
+          trimmed ? layer.out.forward(t, gather_rows(t, attended, output_rows), gather_rows(t, in, output_rows), kept_keys)
+                  : layer.out.forward(t, attended, in, kept_keys);
       const Var h = rms_norm(t, middle, layer.norm2, spec_.norm_epsilon);
-      return layer.down.forward(t, swiglu(t, layer.gate_up.forward(t, h)), middle);
+      return layer.down.forward(t, swiglu(t, layer.gate_up.forward(t, h, nullptr, kept_keys)), middle, kept_keys);
     });
   }
   return rms_norm(tape, x, norm_, spec_.norm_epsilon);

@@ -41,9 +41,11 @@ class Decoder {
    * @param attention    must outlive the tape
    * @param output_rows  (M) the rows whose result is wanted; the last layer leaves the others out from its queries
    *                     on. Empty: all
+   * @param keys         of the N rows, where adapters drop something
    * @return (M, width) after the final norm
    */
-  Var forward(Tape& tape, const Var& x, const Indices& positions, RowAttention& attention, const Indices& output_rows);
+  Var forward(Tape& tape, const Var& x, const Indices& positions, RowAttention& attention, const Indices& output_rows,
+              const RowKeys& keys = {});
 
   struct LogProbs {
     Tensor log_probs;

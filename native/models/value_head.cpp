@@ -15,10 +15,10 @@ ValueHead::ValueHead(ParameterSet& parameters, const ValueHeadSpec& spec, int64_
   }
 }
 
-Var ValueHead::forward(Tape& tape, const Var& input) {
+Var ValueHead::forward(Tape& tape, const Var& input, const RowKeys& keys) {
   Var x = input;
   for (size_t i = 0; i < layers_.size(); ++i) {
-    x = layers_[i].forward(tape, x);
+    x = layers_[i].forward(tape, x, nullptr, keys);
     if (i + 1 < layers_.size()) x = relu(tape, x);
   }
   return x;

@@ -13,8 +13,8 @@ class ValueHead {
  public:
   ValueHead(ParameterSet& parameters, const ValueHeadSpec& spec, int64_t in);
 
-  /** @param x (B, in); @return (B, 1) */
-  Var forward(Tape& tape, const Var& x);
+  /** @param x (B, in); @param keys of the B rows, where adapters drop something; @return (B, 1) */
+  Var forward(Tape& tape, const Var& x, const RowKeys& keys = {});
 
  private:
   std::vector<Linear> layers_;

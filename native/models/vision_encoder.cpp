@@ -61,7 +61,7 @@ Var VisionEncoder::patch_embed(Tape& tape, const Tensor& pixels) {
   return y;
 }
 
-Var VisionEncoder::forward(Tape& tape, const Tensor& pixels) {
+Var VisionEncoder::forward(Tape& tape, const Tensor& pixels, const RowKeys& keys) {
   const int64_t tokens = spec_.tokens();
   std::vector<int32_t> images;
   for (int64_t i = 0; i < pixels.rows(); ++i)
@@ -70,12 +70,12 @@ Var VisionEncoder::forward(Tape& tape, const Tensor& pixels) {
   const AttentionShape shape{spec_.heads, spec_.heads, spec_.width / spec_.heads};
   Var x = patch_embed(tape, pixels);
   for (Layer& layer : layers_)
-    x = tape.checkpoint(x, [&layer, segments, shape, epsilon = spec_.norm_epsilon](Tape& t, const Var& input) {
+    x = tape.checkpoint(x, [&layer, segments, shape, keys, epsilon = spec_.norm_epsilon](Tape& t, const Var& input) {
       const Var h = layer_norm(t, input, layer.norm1_weight, layer.norm1_bias, epsilon);
-      const Var attended = attention(t, layer.qkv.forward(t, h), shape, segments, false);
-      const Var middle = layer.out.forward(t, attended, input);
+      const Var attended = attention(t, layer.qkv.forward(t, h, nullptr, keys), shape, segments, false);
+      const Var middle = layer.out.forward(t, attended, input, keys);
       const Var g = layer_norm(t, middle, layer.norm2_weight, layer.norm2_bias, epsilon);
-      return layer.down.forward(t, gelu(t, layer.up.forward(t, g)), middle);
+      return layer.down.forward(t, gelu(t, layer.up.forward(t, g, nullptr, keys)), middle, keys);
     });
   return layer_norm(tape, x, norm_weight_, norm_bias_, spec_.norm_epsilon);
 }

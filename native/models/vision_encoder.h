@@ -18,9 +18,10 @@ class VisionEncoder {
 
   /**
    * @param pixels  (images, channels * size * size); must outlive the tape
+   * @param keys    of the images * tokens rows, where adapters drop something
    * @return (images * tokens, width)
    */
-  Var forward(Tape& tape, const Tensor& pixels);
+  Var forward(Tape& tape, const Tensor& pixels, const RowKeys& keys = {});
 
  private:
   struct Layer {

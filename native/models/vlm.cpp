@@ -30,8 +30,8 @@ Vlm::Vlm(Device& device, const ModelSpec& spec, const ParameterSet::Options& opt
       decoder_(parameters_, spec.decoder, residual_deviation(spec)),
       value_head_(parameters_, spec.value_head, spec.decoder.width) {}
 
-Var Vlm::project(Tape& tape, const Var& seen) {
-  return projector_down_.forward(tape, gelu(tape, projector_up_.forward(tape, seen)));
+Var Vlm::project(Tape& tape, const Var& seen, const RowKeys& keys) {
+  return projector_down_.forward(tape, gelu(tape, projector_up_.forward(tape, seen, nullptr, keys)), nullptr, keys);
 }
 
 }  // namespace sightline

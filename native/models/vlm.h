@@ -28,9 +28,9 @@ class Vlm {
    * What the vision encoder makes of images, (images * vision tokens, vision width).
    * @param pixels  as VisionEncoder::forward takes them
    */
-  Var see(Tape& tape, const Tensor& pixels) { return vision_.forward(tape, pixels); }
+  Var see(Tape& tape, const Tensor& pixels, const RowKeys& keys = {}) { return vision_.forward(tape, pixels, keys); }
   /** Image features for the decoder, (N, decoder width), of what the vision encoder made. */
-  Var project(Tape& tape, const Var& seen);
+  Var project(Tape& tape, const Var& seen, const RowKeys& keys = {});
 
   /** Whether nothing of the component is trained. */
   bool frozen(Component component) const { return parameters_.trainable(component) == Trainable::frozen; }

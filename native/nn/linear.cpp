@@ -3,6 +3,8 @@
 #include <cmath>
 #include <utility>
 
+#include "core/error.h"
+
 namespace sightline {
 namespace {
 
@@ -18,6 +20,13 @@ MatmulArgs transposed_times(const Device& device, ConstElements x, int64_t x_row
                             const Tensor& c, float alpha) {
   return {x, 1, x_row_stride, y.elements(), y.columns(), 1, nullptr, c.elements(), c.columns(), nullptr, nullptr, 0,
           m, y.columns(), y.rows(), alpha, true, device.precision()};
+}
+
+/** What an adapter drops of x (N, C) on its way to y. */
+DropoutArgs drop(const Tensor& x, const Tensor& y, const RowKeys& keys, int64_t adapter, float rate, bool accumulate) {
+  if (keys.positions.size() != x.rows())
+    fail(ErrorCode::internal, "Linear: expected the keys of ", x.rows(), " rows, received those of ", keys.positions.size());
+  return {x.elements(), y.elements(), keys.keys, keys.positions, x.rows(), x.columns(), adapter, rate, accumulate};
 }
 
 }  // namespace
@@ -78,7 +87,7 @@ Linear::Linear(ParameterSet& parameters, const std::vector<Part>& parts, const O
     if (options.bias)
       parameters.add(part.name + ".bias", {part.out}, options.component, bias_, first, Initializer::constant(0));
     if (const LoraSpec* lora = parameters.lora(options.component)) {
-      Adapter adapter{first, part.out, lora->alpha / static_cast<float>(lora->rank),
+      Adapter adapter{first, part.out, lora->alpha / static_cast<float>(lora->rank), lora->dropout, parameters.number_adapter(),
                       parameters.allocate_adapter(lora->rank, options.in),
                       parameters.allocate_adapter(part.out, lora->rank), {}, {}};
       const float bound = 1.0f / std::sqrt(static_cast<float>(options.in));
@@ -92,7 +101,14 @@ Linear::Linear(ParameterSet& parameters, const std::vector<Part>& parts, const O
   }
 }
 
-Var Linear::forward(Tape& tape, const Var& x, const Var& residual) {
+Tensor Linear::input_of(Device& device, const Adapter& adapter, const Tensor& x, const RowKeys& keys) {
+  if (adapter.dropout == 0.0f) return x;
+  Tensor kept = device.allocate(Purpose::activations, x.rows(), x.columns(), x.type());
+  device.ops().dropout(device.context(), drop(x, kept, keys, adapter.number, adapter.dropout, false));
+  return kept;
+}
+
+Var Linear::forward(Tape& tape, const Var& x, const Var& residual, const RowKeys& keys) {
   Device& device = tape.device();
   const int64_t rows = x->value.rows();
   x->restore();
@@ -108,11 +124,12 @@ Var Linear::forward(Tape& tape, const Var& x, const Var& residual) {
   }
   tape.ops().matmul(tape.context(), product);
 
-  std::vector<Tensor> projections;  // x A^T of each adapter
+  std::vector<Tensor> projections;  // d(x) A^T of each adapter
   for (Adapter& adapter : adapters_) {
     const int64_t rank = adapter.a.value.rows();
+    const Tensor input = input_of(device, adapter, x->value, keys);
     Tensor projection = device.allocate(Purpose::activations, rows, rank, device.operand_type());
-    tape.ops().matmul(tape.context(), times(device, x->value.elements(), in, rows, in,
+    tape.ops().matmul(tape.context(), times(device, input.elements(), in, rows, in,
                                             adapter.operand_a.forward(device, parameters_, adapter.a), rank,
                                             projection.elements(), rank, 1.0f, false));
     tape.ops().matmul(tape.context(), times(device, projection.elements(), rank, rows, rank,
@@ -122,8 +139,8 @@ Var Linear::forward(Tape& tape, const Var& x, const Var& residual) {
   }
 
   x->drop_if_cheap();
-  tape.record([this, &device, x, y, residual, projections = std::move(projections)] {
-    backward(device, x, y, projections);
+  tape.record([this, &device, x, y, residual, projections = std::move(projections), keys] {
+    backward(device, x, y, projections, keys);
     if (residual) add_gradient(device, *residual, y->gradient);
   });
   return y;
@@ -137,7 +154,7 @@ void Linear::prepare(Device& device) {
   }
 }
 
-void Linear::backward(Device& device, const Var& x, const Var& y, const std::vector<Tensor>& projections) {
+void Linear::backward(Device& device, const Var& x, const Var& y, const std::vector<Tensor>& projections, const RowKeys& keys) {
   const OpTable& ops = device.ops();
   ExecutionContext& context = device.context();
   const Tensor& dy = y->gradient;
@@ -156,7 +173,8 @@ void Linear::backward(Device& device, const Var& x, const Var& y, const std::vec
     Tensor dprojection = device.allocate(Purpose::activations, rows, rank, device.operand_type());
     ops.matmul(context, times(device, dpart, out(), rows, adapter.out, adapter.operand_b.backward(device, parameters_, adapter.b),
                               rank, dprojection.elements(), rank, adapter.scale, false));
-    ops.matmul(context, transposed_times(device, dprojection.elements(), rank, rank, x->value, adapter.a.gradient, 1.0f));
+    const Tensor input = input_of(device, adapter, x->value, keys);
+    ops.matmul(context, transposed_times(device, dprojection.elements(), rank, rank, input, adapter.a.gradient, 1.0f));
     dprojections.push_back(std::move(dprojection));
   }
 
@@ -168,10 +186,13 @@ void Linear::backward(Device& device, const Var& x, const Var& y, const std::vec
   ops.matmul(context, times(device, dy.elements(), out(), rows, out(), operand_.backward(device, parameters_, weight_), in,
                             x->gradient.elements(), in, 1.0f, !first));
   for (size_t i = 0; i < adapters_.size(); ++i) {
+    Adapter& adapter = adapters_[i];
     const int64_t rank = dprojections[i].columns();
+    const bool drops = adapter.dropout > 0.0f;
+    const Tensor dinput = drops ? device.allocate(Purpose::activations, rows, in, x->gradient.type()) : x->gradient;
     ops.matmul(context, times(device, dprojections[i].elements(), rank, rows, rank,
-                              adapters_[i].operand_a.backward(device, parameters_, adapters_[i].a), in, x->gradient.elements(),
-                              in, 1.0f, true));
+                              adapter.operand_a.backward(device, parameters_, adapter.a), in, dinput.elements(), in, 1.0f, !drops));
+    if (drops) ops.dropout(context, drop(dinput, x->gradient, keys, adapter.number, adapter.dropout, true));
   }
 }
 

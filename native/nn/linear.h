@@ -5,6 +5,7 @@
 
 #include "autograd/tape.h"
 #include "nn/parameter.h"
+#include "nn/row_keys.h"
 
 namespace sightline {
 
@@ -40,7 +41,8 @@ class WeightOperand {
 std::shared_ptr<Storage> pack_for_backward(Device& device, const Tensor& weight);
 
 /**
- * y = x W^T + bias (+ residual), with low-rank adapters y += (alpha / r) (x A^T) B^T where the component is adapted.
+ * y = x W^T + bias (+ residual), with low-rank adapters y += (alpha / r) (d(x) A^T) B^T where the component is adapted; d is dropout,
+ * of each part on its own, as in PEFT, or the identity where its rate is 0.
  * W may stack several parts that are parameters of their own (query, key and value; gate and up): one product computes all.
  * Shapes: x (N, in), W (out, in) as in PyTorch, A (r, in), B (out, r), y (N, out). y is an operand of what comes next, or,
  * with a residual or as the last of a model, fp32.
@@ -63,8 +65,11 @@ class Linear {
   };
   Linear(ParameterSet& parameters, const std::vector<Part>& parts, const Options& options);
 
-  /** @param residual (N, out) added to the result; may be null */
-  Var forward(Tape& tape, const Var& x, const Var& residual = nullptr);
+  /**
+   * @param residual  (N, out) added to the result; may be null
+   * @param keys      of the N rows, where adapters drop something; the backward pass draws the same masks by them again
+   */
+  Var forward(Tape& tape, const Var& x, const Var& residual = nullptr, const RowKeys& keys = {});
 
   /** Brings up to date what `forward` multiplies by, so that the next one does not have to. */
   void prepare(Device& device);
@@ -74,11 +79,15 @@ class Linear {
  private:
   struct Adapter {
     int64_t first_column, out;
-    float scale;
+    float scale, dropout;
+    /** The `module` of its dropout. */
+    int64_t number;
     ParameterSet::Block a, b;
     WeightOperand operand_a, operand_b;
   };
-  void backward(Device& device, const Var& x, const Var& y, const std::vector<Tensor>& projections);
+  /** d(x), which is x itself where nothing is dropped. */
+  static Tensor input_of(Device& device, const Adapter& adapter, const Tensor& x, const RowKeys& keys);
+  void backward(Device& device, const Var& x, const Var& y, const std::vector<Tensor>& projections, const RowKeys& keys);
 
   const ParameterSet& parameters_;
   bool keeps_fp32_;

@@ -1,5 +1,6 @@
 #include "nn/parameter.h"
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 
@@ -77,6 +78,12 @@ ParameterSet::Block ParameterSet::create_matrix(const std::string& name, const s
 const LoraSpec* ParameterSet::lora(Component component) const {
   const bool adapted = options_.trainable[static_cast<int>(component)] == Trainable::lora;
   return adapted ? &*options_.lora : nullptr;
+}
+
+int64_t ParameterSet::steps() const {
+  int64_t most = 0;
+  for (const Parameter& parameter : parameters_) most = std::max(most, parameter.steps);
+  return most;
 }
 
 float fan_in_deviation(int64_t fan_in) { return 1.0f / std::sqrt(static_cast<float>(fan_in)); }

@@ -17,10 +17,15 @@ const char* component_name(Component component);
 
 enum class Trainable { all, lora, frozen };
 
-/** Low-rank adapters: W + (alpha / rank) B A (Hu et al. 2021, arXiv 2106.09685). */
+/**
+ * Low-rank adapters: W x + (alpha / rank) B A d(x), where d drops elements of x with probability `dropout` (ops/dropout.h) and is the
+ * identity at 0 (Hu et al. 2021, arXiv 2106.09685).
+ */
 struct LoraSpec {
   int64_t rank;
   float alpha;
+  /** In [0, 1). */
+  float dropout = 0.0f;
 };
 
 /** How a parameter starts. */
@@ -83,9 +88,17 @@ class ParameterSet {
 
   /** The adapter shape, where this component is trained by adapters. */
   const LoraSpec* lora(Component component) const;
+  /** Whether any adapter drops elements of its input, so that passes need the keys of rows. */
+  bool drops() const { return options_.lora && options_.lora->dropout > 0.0f; }
+  /** Numbers adapters from 0, in the order in which they are made. */
+  int64_t number_adapter() { return adapters_++; }
 
   std::vector<Parameter>& all() { return parameters_; }
   const std::vector<Parameter>& all() const { return parameters_; }
+
+  uint32_t seed() const { return options_.seed; }
+  /** The most optimizer steps that any parameter has taken. */
+  int64_t steps() const;
 
   Trainable trainable(Component component) const { return options_.trainable[static_cast<int>(component)]; }
 
@@ -113,6 +126,7 @@ class ParameterSet {
   Device& device_;
   Options options_;
   std::vector<Parameter> parameters_;
+  int64_t adapters_ = 0;
   uint64_t version_ = 1;
   uint64_t frozen_version_ = 1;
 };

@@ -5,6 +5,7 @@
 #include "ops/adamw.h"
 #include "ops/attention.h"
 #include "ops/attention_decode.h"
+#include "ops/dropout.h"
 #include "ops/embed.h"
 #include "ops/gelu.h"
 #include "ops/layer_norm.h"
@@ -38,6 +39,7 @@
   X(gelu_backward, GeluBackwardArgs)                    \
   X(relu, ReluArgs)                                     \
   X(relu_backward, ReluBackwardArgs)                    \
+  X(dropout, DropoutArgs)                               \
   X(swiglu, SwigluArgs)                                 \
   X(swiglu_backward, SwigluBackwardArgs)                \
   X(linear_log_prob, LinearLogProbArgs)                 \

@@ -209,6 +209,12 @@ OpWork count(const SwigluBackwardArgs& a) {
   return work_on_bytes(11 * elements, 5 * elements * size_of(a.dy.type), a.rows, a.width);
 }
 
+OpWork count(const DropoutArgs& a) {
+  // The product and, where y is added to, the sum; keys and position of a row are three words.
+  const int64_t elements = a.rows * a.columns, arrays = a.accumulate ? 3 : 2;
+  return work_on_bytes((arrays - 1) * elements, arrays * elements * size_of(a.y.type) + 3 * a.rows * word, a.rows, a.columns);
+}
+
 OpWork count(const SampleArgs& a) {
   // Scaled, centred, exponential, summed; 8 words of settings and results per row.
   return work(4 * a.rows * a.vocabulary, a.rows * (a.vocabulary + 8), a.rows, a.vocabulary);

@@ -106,9 +106,10 @@ export interface PpoConfig {
   maxNewTokens: number;
   /**
    * Largest difference allowed between the log-probs that a token was sampled with and that the update computes
-   * for it before the first step, >= 0, in nats. 0 where the backend promises equal bits, as the CPU's does.
+   * for it before the first step, >= 0, in nats. 0 where the backend promises equal bits, as the CPU's does. Null: any
+   * difference, for a policy with dropout, whose passes all draw other masks.
    */
-  maxLogProbMismatch: number;
+  maxLogProbMismatch: number | null;
   /** Finished episodes, >= 1, over which the metrics of the trailing window are taken. Null or omitted: no such metrics. */
   successWindow?: number | null | undefined;
 }
@@ -173,7 +174,8 @@ export async function* ppo(options: PpoOptions): AsyncGenerator<PpoUpdate, void>
     window?.add(rollout);
 
     // log π_old = λ log π(v_tht) + log π(v_act), advantages and returns: the same for all epochs.
-    const samples = await toSamples(rollout, policy, scoring, sampleSettings);
+    const dropoutKey = (...path: number[]) => deriveKey(seed, stream.dropout, update, ...path);
+    const samples = await toSamples(rollout, policy, scoring, { ...sampleSettings, dropoutKey });
 
     // PPO on B_k.
     const decay = learningRateDecay(update - 1, config, quirks);
@@ -187,10 +189,14 @@ export async function* ppo(options: PpoOptions): AsyncGenerator<PpoUpdate, void>
         const where = `update ${update}, epoch ${epoch}, minibatch ${index}`;
         const isFirst = epoch === 0 && index === 0;
         const terms: SampleLoss[] = [];
-        for (const part of inParts(minibatch, batchSize)) {
+        for (const [partIndex, part] of inParts(minibatch, batchSize).entries()) {
           const scores = await policy.score(
             part.map(({ sequence }) => sequence),
-            { temperature, entropies: config.entropyCoefficient > 0 },
+            {
+              temperature,
+              entropies: config.entropyCoefficient > 0,
+              dropoutKey: dropoutKey(epoch, index, partIndex),
+            },
           );
           const loss = sharedLoss(part, scores, scoring, config, 1 / minibatch.length);
           // No step has been taken since the old log-probs: the same tokens in the same context must have the same ones.
@@ -303,16 +309,16 @@ function sharedLoss(
 function requireEqualLogProbs(
   minibatch: readonly Sample[],
   scores: ForwardResult,
-  allowed: number,
+  allowed: number | null,
   where: string,
 ): number | undefined {
   const mismatch = logProbMismatch(minibatch, scores);
-  if (mismatch === undefined || mismatch <= allowed) return mismatch;
+  if (mismatch === undefined || allowed === null || mismatch <= allowed) return mismatch;
   throw new AlgorithmError(
     "LOG_PROB_MISMATCH",
     `${where}: a token's log-probs at sampling and in the update differ by ${mismatch} with the same weights ` +
       `(maxLogProbMismatch is ${allowed}), so ratios start off 1 and the gradient is biased; sample and score ` +
-      "with one engine and one temperature, or set maxLogProbMismatch to what the backend is known to differ by",
+      "with one engine, one temperature and no dropout, or set maxLogProbMismatch to what the backend is known to differ by",
   );
 }
 
@@ -346,7 +352,7 @@ function ranges(config: PpoConfig): Record<keyof PpoConfig, check.Range> {
     topK: check.nonNegativeInteger,
     topP: check.positiveFraction,
     maxNewTokens: check.positiveInteger,
-    maxLogProbMismatch: check.nonNegative,
+    maxLogProbMismatch: check.optional(check.nonNegative),
     successWindow: check.optional(check.positiveInteger),
   };
 }

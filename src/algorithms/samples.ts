@@ -1,4 +1,4 @@
-import type { ForwardResult, Sequence } from "../native/types.js";
+import type { ForwardResult, RandomKey, Sequence } from "../native/types.js";
 import type { Policy } from "../policy/policy.js";
 import type { Random } from "../random.js";
 import { normalizeAdvantages } from "../rl/advantages.js";
@@ -31,6 +31,8 @@ export interface SampleSettings {
   readonly temperature: number;
   /** Most sequences of a forward pass, >= 1. */
   readonly batchSize: number;
+  /** Of a forward pass before the update, by its index. */
+  readonly dropoutKey: (batch: number) => RandomKey;
   /** A truncated episode has no next value, like a terminated one. */
   readonly terminalTimeouts: boolean;
 }
@@ -88,11 +90,15 @@ function estimate(
 async function scoreAll(
   sequences: readonly Sequence[],
   policy: Pick<Policy, "score">,
-  { temperature, batchSize }: SampleSettings,
+  { temperature, batchSize, dropoutKey }: SampleSettings,
 ): Promise<Float32Array[]> {
   const all: Float32Array[] = [];
-  for (const batch of inParts(sequences, batchSize)) {
-    const { logProbs, offsets } = await policy.score(batch, { temperature, keepTape: false });
+  for (const [index, batch] of inParts(sequences, batchSize).entries()) {
+    const { logProbs, offsets } = await policy.score(batch, {
+      temperature,
+      keepTape: false,
+      dropoutKey: dropoutKey(index),
+    });
     all.push(...batch.map((_, b) => logProbs.slice(offsets[b], offsets[b + 1])));
   }
   return all;

@@ -10,6 +10,7 @@
  * Deliberately not here: training of the value head (demonstrations say nothing about returns).
  */
 import type { Policy } from "../policy/policy.js";
+import { deriveKey, stream } from "../random.js";
 import { cosineSchedule } from "../rl/schedule.js";
 import { requireFinite } from "./algorithm-error.js";
 import * as check from "./config-check.js";
@@ -53,9 +54,11 @@ export interface SftUpdate {
 
 export interface SftOptions {
   policy: Policy;
-  /** With `config` and the initial weights it fixes the run. */
+  /** With `config`, `seed` and the initial weights it fixes the run. */
   demonstrations: DemonstrationSource;
   config: SftConfig;
+  /** Unsigned 32-bit integer, which keys what adapters drop. */
+  seed: number;
   /** State to continue from; the policy must hold the weights and optimizer state saved with it. */
   resume?: SftState | undefined;
   /** Stops between two steps. */
@@ -72,7 +75,7 @@ export const sftMetrics = {
 
 /** Trains the policy in place, one yield per optimizer step. @throws AlgorithmError, the signal's reason */
 export async function* sft(options: SftOptions): AsyncGenerator<SftUpdate, void> {
-  const { policy, demonstrations, config, resume, signal } = options;
+  const { policy, demonstrations, config, seed, resume, signal } = options;
   check.checkConfig("sft", config, ranges);
   const schedule = {
     initial: config.learningRate,
@@ -88,6 +91,7 @@ export async function* sft(options: SftOptions): AsyncGenerator<SftUpdate, void>
         prompt: policy.encode(frame, prompt),
         response: policy.encodeResponse(response),
       })),
+      { dropoutKey: deriveKey(seed, stream.dropout, step) },
     );
     // L = -(1 / N) sum_t log p_t over the N response tokens of the batch.
     const tokens = scores.logProbs.length;

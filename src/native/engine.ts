@@ -56,7 +56,7 @@ export class Engine {
   /**
    * Samples a response. Submit as many requests as there are: those in flight share every step of the decoder,
    * equal prompts are processed once, and so are equal greedy requests. The result depends on the request and the weights, never on what runs
-   * beside it.
+   * beside it. With `lora.dropout` it depends on the number of optimizer steps, too, and greedy requests with different keys differ.
    *
    * @param signal ends the request at the next decoding step; the promise then rejects with `signal.reason`
    * @throws SightlineError INVALID_ARGUMENT, OUT_OF_MEMORY, DISPOSED
@@ -82,7 +82,8 @@ export class Engine {
   /**
    * Scores B sequences with N response tokens in all: the log-prob of each response token given everything
    * before it, and the value at the end of each prompt. Without a step in between, log-probs and values are
-   * bitwise those of `generate` at the same temperature (for greedy decoding: at temperature 1).
+   * bitwise those of `generate` at the same temperature (for greedy decoding: at temperature 1); with `lora.dropout`
+   * they are not, because other elements are dropped.
    *
    * The result names a tape, which holds the activations that `backward` needs. It is freed by `backward`, by
    * the next `step` or `load`; pass `keepTape: false` where no gradient is wanted.

@@ -79,6 +79,18 @@ export interface LoraSpec {
   /** Rank r >= 1 of the update W + (alpha / r) B A. */
   rank: number;
   alpha: number;
+  /**
+   * Probability p in [0, 1) with which each adapter drops elements of its input; default 0. The layer is then
+   * W x + (alpha / r) B A d(x), where d sets an element to zero with probability p and divides the others by 1 - p.
+   *
+   * Something is dropped in every pass, `generate` and `forward` alike: the model that answers is one draw of many, and
+   * `forward` draws others. The masks are a function of these alone, whatever runs beside (the formula is in native/ops/dropout.h):
+   * - in `generate`, those of a response's tokens of the request's `randomKey` and the position; those of its prompt and images of
+   *   their contents, the engine's seed and the number of optimizer steps so far, so that requests share prompts as ever;
+   * - in `forward`, those of a response's tokens of `dropoutKey`, the index of the sequence in the batch and the position; those
+   *   of a prompt and its images of `dropoutKey` and their contents.
+   */
+  dropout?: number;
 }
 
 /**
@@ -104,7 +116,7 @@ export interface EngineOptions {
    * loaded; everything is saved as fp32, which holds them exactly.
    */
   precision?: Precision;
-  /** Seed of the initial weights. */
+  /** Seed of the initial weights, and of what adapters drop in `generate`. */
   seed?: number;
   /** What to train, by component; default: everything. */
   trainable?: Partial<Record<Component, Trainable>>;
@@ -161,7 +173,7 @@ export interface SamplingSettings {
 export interface GenerateRequest {
   prompt: Prompt;
   sampling: SamplingSettings;
-  /** Keys the request's random numbers; the result depends on it, never on arrival or neighbours. */
+  /** Keys the request's random numbers, what is sampled and what is dropped; the result depends on it, never on arrival or neighbours. */
   randomKey: RandomKey;
   /** >= 0; 0 computes only the value of the prompt. */
   maxNewTokens: number;
@@ -192,6 +204,11 @@ export interface ForwardOptions {
   entropies?: boolean;
   /** Keep what `backward` needs; default true. */
   keepTape?: boolean;
+  /**
+   * Keys what adapters drop (see `LoraSpec.dropout`): required where they do, and to be another one in every call; unused where
+   * they do not. `backward` draws the same masks again.
+   */
+  dropoutKey?: RandomKey;
 }
 
 /** Results for B sequences with N response tokens in all, packed one after the other. */

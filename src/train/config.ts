@@ -41,6 +41,15 @@ const model = z.strictObject({
         .describe("Components whose linear layers get adapters; their own weights are then frozen."),
       rank: count.default(128).describe("Rank r of the update W + (alpha / r) B A."),
       alpha: positive.default(256).describe("Scale of the update, over the rank."),
+      dropout: z
+        .number()
+        .min(0)
+        .lt(1)
+        .default(0)
+        .describe(
+          "Probability that an element of an adapter's input is dropped, in training, sampling and evaluation alike. " +
+            "With PPO it takes ppo.maxLogProbMismatch=null.",
+        ),
     })
     .optional()
     .describe("Trains low-rank adapters instead of whole components; null: none."),
@@ -146,10 +155,11 @@ const ppo = z.strictObject({
     .describe("Samples from the smallest set with this probability; 1: all."),
   maxNewTokens: count.default(96).describe("Longest response, in tokens."),
   maxLogProbMismatch: notNegative
+    .nullable()
     .default(0)
     .describe(
       "Largest difference allowed between a token's log-probs in sampling and in scoring, in nats. On the CPU they are " +
-        "equal; a GPU sums products of other sizes in other orders, so there it takes about 0.1.",
+        "equal; a GPU sums products of other sizes in other orders, so there it takes about 0.1. Null: any difference.",
     ),
   successWindow: count
     .nullish()
@@ -191,6 +201,14 @@ const ppoRun = z
   .superRefine((config, context) => {
     refuseFrozenAdapters(config.model, context);
     refuseUnusedTranscripts(config.evaluation, context);
+    const { dropout = 0 } = config.model.lora ?? {};
+    if (dropout > 0 && config.ppo.maxLogProbMismatch !== null) {
+      context.addIssue({
+        code: "custom",
+        path: ["ppo", "maxLogProbMismatch"],
+        message: `null, since with model.lora.dropout = ${dropout} every pass drops something else`,
+      });
+    }
     for (const name of idleQuirks(config.task, config.quirks)) {
       context.addIssue({
         code: "custom",

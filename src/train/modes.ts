@@ -81,8 +81,10 @@ export function idleQuirks(task: string, settings: Pick<Quirks, TaskQuirk>): Tas
 export function withModeDefaults(input: unknown): unknown {
   if (!isPlainObject(input) || input.algorithm !== "ppo" || input.mode !== "paper") return input;
   const clipRange = isPlainObject(input.ppo) ? input.ppo.clipRange : undefined;
+  const lora = isPlainObject(input.model) && isPlainObject(input.model.lora) ? input.model.lora : undefined;
+  const drops = lora !== undefined && lora.dropout !== 0;
   return withDefaults(input, {
-    model: { frozen: ["vision"] },
+    model: { frozen: ["vision"], ...(lora && { lora: { dropout: 0.05 } }) },
     ppo: {
       // Its gradient is that of the reference's rule for ratios above 10.
       dualClip: 10,
@@ -94,6 +96,8 @@ export function withModeDefaults(input: unknown): unknown {
       adamEpsilon: 1e-7,
       warmupSteps: 0,
       topK: 50,
+      // Sampling, scoring before the update and scoring in it each drop something else.
+      ...(drops && { maxLogProbMismatch: null }),
       successWindow: 200,
     },
     quirks: {

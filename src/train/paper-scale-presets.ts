@@ -57,8 +57,6 @@ function paperScale({ task, decisions, successWindow }: PaperTask): RunConfigInp
       temperature: 0.2,
       maxNewTokens: 256,
       successWindow,
-      // A GPU sums products of other sizes in other orders.
-      maxLogProbMismatch: 0.1,
     },
     quirks: { learningRateCycle: { stepsPerUpdate: 4 } },
     // The paper's runs play all their updates.

@@ -233,10 +233,13 @@ async function playRollout(
   );
 }
 
+/** A dry run counts what is dropped, whatever it is. */
+const dropoutKey = [0, 0] as const;
+
 /** Old log-probs, where the update does not take those of sampling. */
 async function playScoring(engine: Engine, sizes: Sizes): Promise<Profile> {
   const batch = batchOf(sizes);
-  const score = () => engine.forward(batch, { keepTape: false });
+  const score = () => engine.forward(batch, { keepTape: false, dropoutKey });
   // Features of a frozen vision encoder are there from the rollout; a first pass puts them there.
   await score();
   return (await engine.profile(score)).profile;
@@ -266,7 +269,7 @@ async function playUpdate(
       .filter(({ trainable }) => trainable)
       .map(({ component }) => component),
   );
-  const scores = await engine.forward(batch, { entropies });
+  const scores = await engine.forward(batch, { entropies, dropoutKey });
   await engine.backward(scores, {
     logProbs: new Float32Array(scores.logProbs.length),
     ...(values && { values: new Float32Array(batch.length) }),

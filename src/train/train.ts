@@ -132,12 +132,19 @@ function ppoAlgorithm(
 }
 
 function sftAlgorithm(
-  { sft: config }: SftRunConfig,
+  { sft: config, seed }: SftRunConfig,
   policy: Policy,
   demonstrations: DemonstrationSource,
 ): Algorithm<SftState> {
   return async function* (resume, signal) {
-    for await (const { step, metrics, state } of sft({ policy, demonstrations, config, resume, signal })) {
+    for await (const { step, metrics, state } of sft({
+      policy,
+      demonstrations,
+      config,
+      seed,
+      resume,
+      signal,
+    })) {
       yield { update: step, environmentSteps: 0, metrics, state };
     }
   };

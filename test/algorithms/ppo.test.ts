@@ -156,6 +156,13 @@ describe("ppo refuses", () => {
     );
     const [update] = await run(allowed);
     expect(update!.metrics["rollout/log_prob_mismatch_max"]).toBeCloseTo(0.25, 6);
+
+    const unchecked = options(
+      { policy: new TamperingPolicy(0, shift) },
+      { updates: 1, maxLogProbMismatch: null },
+    );
+    const [reported] = await run(unchecked);
+    expect(reported!.metrics["rollout/log_prob_mismatch_max"]).toBeCloseTo(0.25, 6);
   });
 
   test.each([

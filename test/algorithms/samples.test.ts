@@ -15,6 +15,7 @@ const settings = {
   temperature: 1,
   batchSize: 16,
   terminalTimeouts: false,
+  dropoutKey: (batch: number) => deriveKey(1, batch),
 };
 const policy = new TabularPolicy();
 const environments = [new LineWorld(), new LineWorld(), new LineWorld()];

@@ -52,6 +52,7 @@ function options(overrides: Partial<LineSft> = {}, changes: Partial<SftConfig> =
     policy: new RecordingPolicy(),
     demonstrations: lineDemonstrations(),
     config: { ...config, ...changes },
+    seed: 1,
     ...overrides,
   };
 }

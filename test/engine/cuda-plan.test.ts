@@ -23,7 +23,7 @@ async function play(options: Partial<EngineOptions>): Promise<MemoryUse> {
         engine.generate({ prompt, sampling: { temperature: 1 }, randomKey: [i, 7], maxNewTokens: 3 }),
       ),
     );
-    const scores = await engine.forward(sequences, { temperature: 0.5 });
+    const scores = await engine.forward(sequences, { temperature: 0.5, dropoutKey: [1, 2] });
     await engine.backward(scores, { logProbs: new Float32Array(scores.logProbs.length).fill(0.01) });
     await engine.step({ groups: [{ components: ["decoder"], learningRate: 1e-4 }] });
     return engine.memory();
@@ -47,6 +47,14 @@ describe.skipIf(withoutCuda !== "")(`memory on the emulated GPU${withoutCuda}`, 
     [
       "in bf16 with adapters of an odd rank",
       { precision: "bf16", trainable: { vision: "lora", decoder: "lora" }, lora: { rank: 3, alpha: 4 } },
+    ],
+    [
+      "in bf16 with adapters that drop something",
+      {
+        precision: "bf16",
+        trainable: { projector: "lora", decoder: "lora" },
+        lora: { rank: 8, alpha: 4, dropout: 0.1 },
+      },
     ],
   ])("is what a plan counts, to the byte, %s", async (_, options) => {
     const planned = await play({ ...options, dryRun: true });

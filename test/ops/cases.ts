@@ -4,6 +4,7 @@ import { adamwCases } from "./adamw.case.js";
 import { attentionCases } from "./attention.case.js";
 import { attentionDecodeCases } from "./attention-decode.case.js";
 import type { Conformance } from "./conformance.js";
+import { dropoutCases } from "./dropout.case.js";
 import { embedCases } from "./embed.case.js";
 import { layerNormCases } from "./layer-norm.case.js";
 import { linearLogProbCases } from "./linear-log-prob.case.js";
@@ -19,6 +20,7 @@ export const cases: readonly Conformance[] = [
   ...adamwCases,
   ...attentionCases,
   ...attentionDecodeCases,
+  ...dropoutCases,
   ...embedCases,
   ...layerNormCases,
   ...linearLogProbCases,

@@ -250,6 +250,30 @@ describe("attention", () => {
 });
 
 describe("element-wise and row-wise ops", () => {
+  test("count what dropout keeps as multiplied, and as added where it is", () => {
+    const args = {
+      x: floats,
+      y: floats,
+      keys: new Uint32Array(2),
+      positions: new Int32Array(1),
+      rows: 3,
+      columns: 10,
+      module: 0,
+      rate: 0.1,
+    };
+    expect(opWork("dropout", { ...args, accumulate: false })).toEqual({
+      flops: 30,
+      bf16Flops: 0,
+      bytes: 4 * (2 * 30 + 3 * 3),
+      shape: [3, 10],
+    });
+    const halves = new Uint16Array(1);
+    expect(opWork("dropout", { ...args, x: halves, y: halves, accumulate: true })).toMatchObject({
+      flops: 60,
+      bytes: 2 * 3 * 30 + 4 * 3 * 3,
+    });
+  });
+
   test("count image rows of an embedding as moved, not as computed", () => {
     const args = {
       table: floats,

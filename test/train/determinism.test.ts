@@ -48,15 +48,22 @@ interface Results {
 
 /** Two updates of the shipped model on four environments. */
 async function shortRun(
-  changes: { seed?: number; threads?: number; delayed?: boolean } = {},
+  changes: { seed?: number; threads?: number; delayed?: boolean; dropout?: number } = {},
 ): Promise<Results> {
   const preset = numberLine();
+  const { dropout } = changes;
+  const adapted = {
+    model: { checkpoint: "tiny-vlm", weights: "fresh", lora: { rank: 4, alpha: 8, dropout } },
+    ppo: { ...preset.ppo, maxNewTokens: 8, maxLogProbMismatch: null },
+  };
+  const { model, ppo } = dropout === undefined ? preset : adapted;
   const config = parseConfig({
     ...preset,
+    model,
     seed: changes.seed ?? 5,
     threads: changes.threads ?? 2,
     environments: 4,
-    ppo: { ...preset.ppo, updates: 2, stepsPerEnvironment: 6, epochs: 2, minibatchSize: 8 },
+    ppo: { ...ppo, updates: 2, stepsPerEnvironment: 6, epochs: 2, minibatchSize: 8 },
     evaluation: { ...preset.evaluation, episodes: 4, transcripts: 0, selectionEpisodes: 4 },
   });
   const task: Task<NumberLineInfo> = {
@@ -93,5 +100,18 @@ describe("a run on the native engine", () => {
     expect(await shortRun({ threads: 1 }), "on one thread").toEqual(first);
     expect(await shortRun({ delayed: true }), "with environments that take their time").toEqual(first);
     expect((await shortRun({ seed: 6 })).weights, "another seed").not.toBe(first.weights);
+  });
+
+  test("is one with dropout, too", async () => {
+    const first = await shortRun({ dropout: 0.2 });
+    const [fresh, trained] = first.metrics
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line)["rollout/log_prob_mismatch_max"]);
+    // Adapters start at zero, and so does what they drop.
+    expect(fresh).toBe(0);
+    expect(trained).toBeGreaterThan(0);
+    expect(await shortRun({ dropout: 0.2, threads: 1, delayed: true })).toEqual(first);
+    expect((await shortRun({ dropout: 0.1 })).weights, "another rate").not.toBe(first.weights);
   });
 });

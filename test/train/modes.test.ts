@@ -81,6 +81,32 @@ describe("the mode", () => {
     expect(model.frozen).toEqual([]);
   });
 
+  test("paper drops where adapters are, and then nothing holds log-probs together", () => {
+    const adapted = (lora: object | null) =>
+      config({ mode: "paper", model: { checkpoint: "tiny-vlm", ...(lora && { lora }) } });
+    expect(adapted({}).model.lora).toMatchObject({ components: ["decoder"], rank: 128, dropout: 0.05 });
+    expect(adapted({ dropout: 0.1 }).model.lora).toMatchObject({ dropout: 0.1 });
+    for (const lora of [{}, { dropout: 0.1 }]) expect(adapted(lora).ppo.maxLogProbMismatch).toBeNull();
+    expect(adapted({ dropout: 0 }).ppo.maxLogProbMismatch).toBe(0);
+    expect(adapted(null).model.lora).toBeUndefined();
+    expect(adapted(null).ppo.maxLogProbMismatch).toBe(0);
+  });
+
+  test.each(["fixed", "paper"])("%s refuses dropout together with equal log-probs", (mode) => {
+    const model = { checkpoint: "tiny-vlm", lora: { dropout: 0.05 } };
+    const [issue] = issuesOf({ mode, model, ppo: { maxLogProbMismatch: 0.1 } });
+    expect(issue).toEqual({
+      path: "ppo.maxLogProbMismatch",
+      expected: "null, since with model.lora.dropout = 0.05 every pass drops something else",
+      received: "0.1",
+    });
+    expect(config({ mode, model, ppo: { maxLogProbMismatch: null } }).model.lora?.dropout).toBe(0.05);
+    const certain = { checkpoint: "tiny-vlm", lora: { dropout: 1 } };
+    expect(issuesOf({ mode, model: certain, ppo: { maxLogProbMismatch: null } })).toMatchObject([
+      { path: "model.lora.dropout", expected: "a number >= 0 and < 1" },
+    ]);
+  });
+
   test("is complete: a paper configuration parsed again is the same", () => {
     const paper = config({ mode: "paper", ppo: { dualClip: null } });
     expect(config(JSON.parse(JSON.stringify(paper)))).toEqual(paper);
@@ -167,7 +193,7 @@ describe("a preset", () => {
     expect(preset).toMatchObject({
       mode: "paper",
       task,
-      model: { frozen: ["vision"], lora: { rank: 128, alpha: 256 } },
+      model: { frozen: ["vision"], lora: { rank: 128, alpha: 256, dropout: 0.05 } },
       ppo: {
         updates,
         epochs: 4,
@@ -187,6 +213,7 @@ describe("a preset", () => {
         temperature: 0.2,
         topK: 50,
         maxNewTokens: 256,
+        maxLogProbMismatch: null,
         successWindow,
       },
       quirks: { insertBeginToken: true, learningRateCycle: { halfPeriod: 25, stepsPerUpdate: 4 } },

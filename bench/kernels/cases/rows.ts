@@ -1,4 +1,4 @@
-/** Ops that walk rows once: norms, the embedding with image features, rows gathered and added, sampling. */
+/** Ops that walk rows once: norms, the embedding with image features, rows gathered and added, dropout, sampling. */
 import type { Precision } from "../../../src/native/types.js";
 import { source, tokens as tokenIds } from "../../random-inputs.js";
 import { type CaseList, floats, type KernelCase, kernelCase, numbers, zeros } from "../kernel-case.js";
@@ -145,11 +145,34 @@ function movedRowCases(scale: Scale, precision: Precision): KernelCase[] {
   ];
 }
 
+/** On the way into the widest adapter of a layer, and its gradient on the way back to what others have added. */
+function dropoutCases(scale: Scale, precision: Precision): KernelCase[] {
+  const rows = rowsOf(scale);
+  const columns = scale.decoder.mlpWidth;
+  return [false, true].map((accumulate) =>
+    kernelCase(
+      "dropout",
+      { scale, precision, sizes: [rows, columns], what: accumulate ? "backward" : "forward" },
+      {
+        arguments: () => ({
+          x: numbers(precision, rows * columns, 1),
+          y: accumulate ? numbers(precision, rows * columns, 2) : zeros(precision, rows * columns),
+          keys: Uint32Array.from({ length: 2 * rows }, (_, i) => i),
+          positions: Int32Array.from({ length: rows }, (_, row) => row % scale.tokens),
+          ...{ rows, columns, module: 6, rate: 0.05, accumulate },
+        }),
+        results: { y: accumulate ? "gradient" : "forward" },
+      },
+    ),
+  );
+}
+
 export const rowCases: CaseList = (scale, precision) => [
   ...rmsNormCases(scale, precision),
   ...layerNormCases(scale, precision),
   ...embedCases(scale, precision),
   ...movedRowCases(scale, precision),
+  ...dropoutCases(scale, precision),
 ];
 
 function sampleCase(scale: Scale, rows: number): KernelCase {
