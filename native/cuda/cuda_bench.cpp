@@ -73,6 +73,7 @@ class CudaBench final : public GpuBench {
 
   void multiply(const MatmulArgs& args) override {
     context_.enter();
+    context_.expect_scratch(scratch_of_product(args));
     context_.multiply(args);
     context_.release_scratch();
   }

@@ -128,6 +128,12 @@ void add(OpScratch& scratch, const AttentionDecodeArgs& a) {
 
 }  // namespace
 
+OpScratch scratch_of_product(const MatmulArgs& args) {
+  OpScratch scratch;
+  multiply(scratch, args);
+  return scratch;
+}
+
 bool fits_tiles(int64_t head_size, std::initializer_list<ConstElements> operands) {
   return head_size % 8 == 0 && head_size <= max_tile_head_size && std::all_of(operands.begin(), operands.end(), [](ConstElements x) {
            return x.type == DType::bf16 && reinterpret_cast<uintptr_t>(x.data) % 16 == 0;

@@ -21,6 +21,9 @@ struct OpScratch {
   bool multiplies = false;
 };
 
+/** Of a product by cuBLASLt, also where the op `matmul` would take another way. */
+OpScratch scratch_of_product(const MatmulArgs& args);
+
 /** What NVIDIA recommends for its newest architecture; older ones need less. */
 inline constexpr size_t product_workspace_bytes = size_t{32} << 20;
 

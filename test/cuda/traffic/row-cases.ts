@@ -261,6 +261,32 @@ function rows({ stored, array, bytes }: Storage): TrafficCase[] {
   ];
 }
 
+/** One warp takes 128 columns of a row: two of the 64 that a run of 16 counters serves. */
+function dropped({ stored, array, bytes }: Storage): TrafficCase {
+  const rows = 32;
+  return {
+    op: "dropout",
+    title: `32 x 4096 in ${stored}`,
+    args: {
+      x: array(rows * hidden),
+      y: array(rows * hidden),
+      keys: new Uint32Array(2 * rows),
+      positions: integers(rows, (i) => i),
+      rows,
+      columns: hidden,
+      module: 1,
+      rate: 0.1,
+      accumulate: false,
+    },
+    kernels: {
+      dropout_row_kernel: {
+        once: { "x and y": 2 * rows * hidden * bytes, keys: 2 * rows * word, positions: rows * word },
+        again: { "key (twice) and position, 32 bytes per warp": (rows * hidden * 3 * 32) / 128 },
+      },
+    },
+  };
+}
+
 function elements({ stored, array, bytes }: Storage): TrafficCase[] {
   const count = 2 ** 18;
   const moved = (arrays: number) => ({ elementwise_kernel: { once: { arrays: arrays * count * bytes } } });
@@ -330,6 +356,6 @@ const storages: readonly Storage[] = [
 ];
 
 export const rowCases: readonly TrafficCase[] = [
-  ...storages.flatMap((storage) => [...norms(storage), ...rows(storage), ...elements(storage)]),
+  ...storages.flatMap((storage) => [...norms(storage), ...rows(storage), dropped(storage), ...elements(storage)]),
   ...optimizer(),
 ];
