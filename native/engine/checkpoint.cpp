@@ -1,5 +1,6 @@
 #include "engine/checkpoint.h"
 
+#include <algorithm>
 #include <functional>
 #include <set>
 
@@ -26,8 +27,7 @@ std::string print_shape(const auto& shape) {
 }
 
 /** Lists every way in which the file's tensors differ from what is expected; reads only if there is none. */
-void read_exactly(const std::string& path, const std::vector<Expected>& expected) {
-  const SafetensorsReader reader(path);
+void read_exactly(const SafetensorsReader& reader, const std::string& path, const std::vector<Expected>& expected) {
   std::string problems;
   std::set<std::string> known;
   for (const Expected& tensor : expected) {
@@ -68,10 +68,19 @@ void save_parameters(Device& device, const ParameterSet& parameters, const std::
 }
 
 void load_parameters(Device& device, ParameterSet& parameters, const std::string& path) {
+  const std::vector<Parameter>& all = parameters.all();
+  const auto is_adapter = [&](const Parameter& parameter) { return parameters.is_adapter(parameter); };
+  const SafetensorsReader reader(path);
+  const bool has_adapters = std::ranges::any_of(
+      all, [&](const Parameter& parameter) { return is_adapter(parameter) && reader.find(parameter.name); });
   std::vector<Expected> expected;
-  for (Parameter& parameter : parameters.all())
-    expected.push_back(to_read(device, parameter.name, parameter.shape, parameter.value));
-  read_exactly(path, expected);
+  for (const Parameter& parameter : all)
+    if (has_adapters || !is_adapter(parameter))
+      expected.push_back(to_read(device, parameter.name, parameter.shape, parameter.value));
+  read_exactly(reader, path, expected);
+  if (!has_adapters)
+    for (const Parameter& parameter : all)
+      if (is_adapter(parameter)) parameters.initialize(parameter);
   parameters.replaced();
 }
 
@@ -99,7 +108,7 @@ void load_optimizer(Device& device, ParameterSet& parameters, const std::string&
     expected.push_back(to_read(device, parameter.name + ".second_moment", parameter.shape, parameter.second_moment));
     expected.push_back({parameter.name + ".steps", {1}, 1, [&to = steps[i]](const float* value) { to = *value; }});
   }
-  read_exactly(path, expected);
+  read_exactly(SafetensorsReader(path), path, expected);
   for (size_t i = 0; i < steps.size(); ++i) parameters.all()[i].steps = static_cast<int64_t>(steps[i]);
 }
 

@@ -57,13 +57,13 @@ ParameterSet::Block ParameterSet::allocate_adapter(int64_t rows, int64_t columns
 void ParameterSet::add(const std::string& name, const std::vector<int64_t>& shape, Component component, const Block& block,
                        int64_t first_row, const Initializer& initializer) {
   const int64_t rows = element_count(shape) / block.value.columns();
-  Parameter parameter{name, shape, component, block.value.slice_rows(first_row, rows), {}, {}, {}};
+  Parameter parameter{name, shape, component, block.value.slice_rows(first_row, rows), {}, {}, {}, initializer};
   if (block.gradient) {
     parameter.gradient = block.gradient.slice_rows(first_row, rows);
     parameter.first_moment = device_.allocate_zeros(Purpose::optimizer, rows, block.value.columns());
     parameter.second_moment = device_.allocate_zeros(Purpose::optimizer, rows, block.value.columns());
   }
-  initialize(parameter, initializer);
+  initialize(parameter);
   parameters_.push_back(std::move(parameter));
 }
 
@@ -93,8 +93,9 @@ void ParameterSet::clear_gradients() {
     if (parameter.trainable()) device_.fill_zero(parameter.gradient);
 }
 
-void ParameterSet::initialize(const Parameter& parameter, const Initializer& initializer) const {
+void ParameterSet::initialize(const Parameter& parameter) const {
   if (!device_.computes()) return;
+  const Initializer& initializer = parameter.initializer;
   const int64_t count = parameter.value.size();
   std::vector<float> values(static_cast<size_t>(count), initializer.value);
   if (initializer.kind == Initializer::Kind::constant) return device_.write(parameter.value, values.data());

@@ -50,6 +50,7 @@ struct Parameter {
   Tensor value;
   Tensor gradient;
   Tensor first_moment, second_moment;
+  Initializer initializer;
   /** Optimizer steps taken. */
   int64_t steps = 0;
 
@@ -93,6 +94,13 @@ class ParameterSet {
   /** Numbers adapters from 0, in the order in which they are made. */
   int64_t number_adapter() { return adapters_++; }
 
+  /** Whether a parameter is a factor of an adapter: of a component that is trained by them nothing else is. */
+  bool is_adapter(const Parameter& parameter) const {
+    return parameter.trainable() && trainable(parameter.component) == Trainable::lora;
+  }
+  /** Gives a parameter the value that it started with. */
+  void initialize(const Parameter& parameter) const;
+
   std::vector<Parameter>& all() { return parameters_; }
   const std::vector<Parameter>& all() const { return parameters_; }
 
@@ -121,7 +129,6 @@ class ParameterSet {
  private:
   Block allocate(Purpose purpose, bool trainable, int64_t rows, int64_t columns, DType type);
   bool trains_all(Component component) const { return trainable(component) == Trainable::all; }
-  void initialize(const Parameter& parameter, const Initializer& initializer) const;
 
   Device& device_;
   Options options_;

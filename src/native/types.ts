@@ -267,6 +267,7 @@ export interface SaveTarget {
 }
 
 export interface LoadSource {
+  /** Weights, as safetensors. Where the file has no adapters at all and the engine trains some, they start anew. */
   model: string;
   optimizer?: string;
 }

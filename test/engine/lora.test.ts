@@ -104,6 +104,38 @@ describe("low-rank adapters", () => {
     rmSync(folder, { recursive: true });
   });
 
+  test("begins with adapters that change nothing on weights that have none", async () => {
+    const plain = await Engine.create({ model: tinySpec, threads: 1, seed: 7 });
+    const adaptedAnew = await Engine.create({
+      model: tinySpec,
+      threads: 1,
+      seed: 9,
+      trainable: adapted,
+      lora,
+    });
+    const base = join(folder, "base.safetensors");
+    try {
+      await plain.save({ model: base });
+      // Adapters that have been trained, or loaded, go when a model without any is loaded.
+      await adaptedAnew.load({ model: adapterFile });
+      await adaptedAnew.load({ model: base });
+      const [expected, received] = [
+        await differentiate(plain, folder),
+        await differentiate(adaptedAnew, folder),
+      ];
+      expect(received.scores.logProbs).toEqual(expected.scores.logProbs);
+      const again = join(folder, "again.safetensors");
+      await adaptedAnew.save({ model: again });
+      const tensors = [...readSafetensors(again)];
+      const factors = (kind: string) => tensors.filter(([name]) => name.endsWith(`lora_${kind}.weight`));
+      expect(factors("B").every(([, values]) => values.every((value) => value === 0))).toBe(true);
+      expect(factors("A").every(([, values]) => values.every((value) => value !== 0))).toBe(true);
+    } finally {
+      plain.dispose();
+      adaptedAnew.dispose();
+    }
+  });
+
   test("train nothing but themselves", () => {
     const trained = lowRank.parameters().filter(({ trainable }) => trainable);
     expect(trained.length).toBeGreaterThan(0);
