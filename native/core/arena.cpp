@@ -48,11 +48,14 @@ std::shared_ptr<Storage> Arena::allocate(size_t bytes, Purpose purpose) {
   std::lock_guard lock(mutex_);
   void* data = nullptr;
   if (pool_) {
-    std::vector<void*>& free = pool_->free_[{purpose, size}];
-    if (!free.empty()) {
-      data = free.back();
-      free.pop_back();
-      return std::make_shared<Storage>(*this, data, size, purpose, pool_);
+    auto& free = pool_->free_;
+    // The smallest that is large enough, so that work on less makes do with what work on more has set aside.
+    for (auto found = free.lower_bound({purpose, size}); found != free.end() && found->first.first == purpose; ++found) {
+      auto& [block, blocks] = *found;
+      if (blocks.empty()) continue;
+      data = blocks.back();
+      blocks.pop_back();
+      return std::make_shared<Storage>(*this, data, block.second, purpose, pool_);
     }
   }
   if (auto kept = kept_.find(size); kept != kept_.end() && !kept->second.empty()) {

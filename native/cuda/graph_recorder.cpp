@@ -40,15 +40,20 @@ class Recording {
 
 }  // namespace
 
-GraphRecorder::~GraphRecorder() {
+GraphRecorder::~GraphRecorder() { forget(); }
+
+void GraphRecorder::forget() {
+  // A step may still be under way.
   cudaSetDevice(context_.device());
   cudaStreamSynchronize(context_.stream());
   for (const auto& [size, graph] : graphs_)
     if (graph != nullptr) cudaGraphExecDestroy(graph);
+  graphs_.clear();
 }
 
 void GraphRecorder::run(const StepSize& size, const std::function<void()>& step) {
   if (unsupported_ || context_.profiler() != nullptr) return PooledStepRecorder::run(size, step);
+  make_room(size);
   const auto found = graphs_.find(size);
   if (found == graphs_.end()) {
     PooledStepRecorder::run(size, step);

@@ -24,6 +24,7 @@ class GraphRecorder final : public PooledStepRecorder {
   void run(const StepSize& size, const std::function<void()>& step) override;
 
  private:
+  void forget() override;
   /** @return null where that failed, which has been said then */
   cudaGraphExec_t record(const std::function<void()>& step);
 

@@ -41,20 +41,31 @@ class StepRecorder {
   virtual void run([[maybe_unused]] const StepSize& size, const std::function<void()>& step) { step(); }
 };
 
-/** Runs every step with the sizes and in the memory of one that could be recorded. */
+/**
+ * Runs every step with the sizes and in the memory of one that could be recorded. Steps of all sizes share the memory, since they come
+ * one after the other: that of the largest serves the smaller ones, and a larger one than all before begins anew. So what is held
+ * is what the largest takes, whatever came before it.
+ */
 class PooledStepRecorder : public StepRecorder {
  public:
-  explicit PooledStepRecorder(Arena& arena) : pool_(std::make_shared<ArenaPool>(arena)) {}
+  explicit PooledStepRecorder(Arena& arena) : arena_(arena) {}
 
   int64_t padded(int64_t size) const override;
   void run(const StepSize& size, const std::function<void()>& step) override;
 
  protected:
-  /** Of all sizes together: steps come one after the other. */
+  /** Before a step: makes room where it is larger than all before. */
+  void make_room(const StepSize& size);
+  /** The memory of all steps, after `make_room`. */
   ArenaPool& pool() { return *pool_; }
+  /** Drops what was recorded in the memory that is about to go. */
+  virtual void forget() {}
 
  private:
+  Arena& arena_;
   std::shared_ptr<ArenaPool> pool_;
+  /** Of each part the largest so far. */
+  StepSize largest_{0, 0};
 };
 
 }  // namespace sightline

@@ -100,6 +100,7 @@ export function runUse(config: RunConfig): DeviceUse {
     const { batchSize } = config.sft;
     return {
       responses: evaluated,
+      prompts: Number.POSITIVE_INFINITY,
       responseTokens: config.evaluation.maxNewTokens,
       update: {
         sequences: batchSize,
@@ -118,6 +119,7 @@ export function runUse(config: RunConfig): DeviceUse {
   const { minibatchSize, microbatchSize = minibatchSize, maxNewTokens, entropyCoefficient } = ppo;
   return {
     responses: Math.max(evaluated, Math.min(environments, mostResponses)),
+    prompts: Number.POSITIVE_INFINITY,
     responseTokens: maxNewTokens,
     update: {
       sequences: microbatchSize,
@@ -146,6 +148,7 @@ export function evaluationUse({
 }): DeviceUse {
   return {
     responses: Math.min(episodes, mostResponses),
+    prompts: Number.POSITIVE_INFINITY,
     responseTokens: maxNewTokens,
     waysOut: [
       ...(precision === "bf16" ? [] : [`--precision, now ${precision}`]),

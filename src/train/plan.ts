@@ -85,10 +85,10 @@ export async function makePlan(request: PlanRequest): Promise<Plan> {
   const { gpu, gpuCount, work } = request;
   const { promptTokens, responseTokens } = work;
   const sizes = { model: request.model, promptTokens, responseTokens };
-  const rollout = await dryRun(request, work.environments, async (engine) => {
-    const { profile } = await engine.profile(() =>
-      playRollout(engine, { ...sizes, count: work.environments }),
-    );
+  const rollout = await dryRun(request, async (engine) => {
+    const played = { ...sizes, count: work.environments };
+    await seePrompts(engine, played, work.decisions);
+    const { profile } = await engine.profile(() => playRollout(engine, played));
     return profile;
   });
   const scored = {
@@ -97,9 +97,9 @@ export async function makePlan(request: PlanRequest): Promise<Plan> {
     responseTokens: responseTokens + (work.scoringPass ? 1 : 0),
   };
   const scoring = work.scoringPass
-    ? await dryRun(request, work.environments, (engine) => playScoring(engine, scored))
+    ? await dryRun(request, (engine) => playScoring(engine, scored))
     : undefined;
-  const update = await dryRun(request, work.environments, async (engine) => {
+  const update = await dryRun(request, async (engine) => {
     const train = () => playUpdate(engine, { ...scored, components, values: true });
     // Features of a frozen vision encoder are there from the rollout; a first pass puts them there.
     await train();
@@ -142,6 +142,8 @@ export interface PlannedUse {
   readonly responseTokens: number;
   /** Responses that are generated side by side. */
   readonly responses: number;
+  /** Different prompts between two changes of the weights: the engine keeps what it knows of the latest. */
+  readonly prompts: number;
   /** Absent where nothing is trained. */
   readonly update?: {
     /** Sequences of a forward pass, and the tokens of each that it scores. */
@@ -159,11 +161,15 @@ export interface PlannedUse {
  */
 export async function planMemory(
   { model, options }: Pick<PlanRequest, "model" | "options">,
-  { responses, update, promptTokens, responseTokens }: PlannedUse,
+  { responses, prompts, update, promptTokens, responseTokens }: PlannedUse,
 ): Promise<PlannedMemory> {
   const sizes = { model, promptTokens, responseTokens };
-  const { memory } = await dryRun({ model, options }, responses, async (engine) => {
-    const generate = () => playRollout(engine, { ...sizes, count: responses });
+  const { memory } = await dryRun({ model, options }, async (engine) => {
+    const played = { ...sizes, count: responses };
+    const generate = async () => {
+      await seePrompts(engine, played, prompts - responses);
+      await playRollout(engine, played);
+    };
     await generate();
     if (update === undefined) return;
     const { sequences, scoredTokens, values, entropies } = update;
@@ -185,7 +191,6 @@ interface DryRun<Result> {
 
 async function dryRun<Result>(
   { model, options }: Pick<PlanRequest, "model" | "options">,
-  maxBatch: number,
   play: (engine: Engine) => Promise<Result>,
 ): Promise<DryRun<Result>> {
   // A dry run draws token 0 always: where that ends responses, another token has to.
@@ -193,7 +198,6 @@ async function dryRun<Result>(
   const engine = await Engine.create({
     ...options,
     model: { ...model, endTokenId },
-    maxBatch,
     device: "cuda",
     dryRun: true,
   });
@@ -215,6 +219,23 @@ interface Sizes {
   readonly count: number;
   readonly promptTokens: number;
   readonly responseTokens: number;
+}
+
+/** Prompts that an engine remembers: as many as it decodes together by default. */
+const rememberedPrompts = 64;
+
+/** Asks for the values of `prompts` others before those of a rollout, as many at a time as there; more than are remembered leave no trace. */
+async function seePrompts(engine: Engine, sizes: Sizes, prompts: number): Promise<void> {
+  const seen = Math.min(prompts, rememberedPrompts);
+  const others = distinctPrompts(sizes.model, sizes.promptTokens, sizes.count + seen).slice(sizes.count);
+  for (let first = 0; first < seen; first += sizes.count) {
+    const requests = others
+      .slice(first, first + sizes.count)
+      .map((prompt) =>
+        engine.generate({ prompt, sampling: { temperature: 1 }, randomKey: [0, 0], maxNewTokens: 0 }),
+      );
+    await Promise.all(requests);
+  }
 }
 
 async function playRollout(

@@ -42,7 +42,7 @@ const configure = (changes: Record<string, unknown> = {}) =>
   );
 
 /** What the check counts for this configuration. */
-async function planned(config: ReturnType<typeof configure>) {
+async function planned(config: ReturnType<typeof configure>, prompts?: number) {
   const { spec } = await readCheckpoint(modelFolder("tiny-vlm"));
   const { waysOut: _, ...use } = runUse(config);
   const environment = task.makeEnvironment();
@@ -50,7 +50,14 @@ async function planned(config: ReturnType<typeof configure>) {
   const policy = await loadPolicy({ ...config, device: "cpu" });
   const { tokens } = policy.encode((await environment.reset(0)).frame, environment.prompt(info));
   policy.dispose();
-  return planMemory({ model: spec, options: engineOptions(config) }, { ...use, promptTokens: tokens.length });
+  return planMemory(
+    { model: spec, options: engineOptions(config) },
+    {
+      ...use,
+      ...(prompts !== undefined && { prompts }),
+      promptTokens: tokens.length,
+    },
+  );
 }
 
 describe.skipIf(withoutCuda !== "")(`the memory of a run on a GPU${withoutCuda}`, () => {
@@ -95,7 +102,8 @@ describe.skipIf(withoutCuda !== "")(`the memory of a run on a GPU${withoutCuda}`
 
   test("is enough for the run where the check says so", async () => {
     const config = configure();
-    const { total } = await planned(config);
+    // One decision of each environment, and the state after it; without evaluations there are no more.
+    const { total } = await planned(config, 4);
     emulator.configure({ memoryBudgetBytes: total, interpreterThreads: 2, checks: 0 });
     const policy = await loadPolicy(config);
     try {
