@@ -18,7 +18,7 @@ import { train } from "../train/train.js";
 import type { CliContext } from "./context.js";
 import { INTERRUPTED_EXIT_CODE, interruptible } from "./interrupt.js";
 import { collect } from "./options.js";
-import { formatScores } from "./score-table.js";
+import { formatImprovement, formatScores } from "./score-table.js";
 
 interface RunFlags {
   readonly out?: string;
@@ -135,8 +135,8 @@ function requireAlgorithm(config: RunConfig, algorithm: AlgorithmName, source: s
   throw new ConfigError(source, [{ path: "algorithm", expected: `"${algorithm}"`, received }]);
 }
 
-function formatSummary({ before, after, greedy, references }: Summary): string {
-  return formatScores({
+function formatSummary({ before, after, greedy, improvement, references }: Summary): string {
+  const scores = formatScores({
     "random play": references.random,
     "before, sampled": before,
     "before, greedy": greedy.before,
@@ -145,6 +145,7 @@ function formatSummary({ before, after, greedy, references }: Summary): string {
     "expert play": references.expert,
     "optimal play": references.optimal,
   });
+  return `${scores}\n\n${formatImprovement(improvement)}`;
 }
 
 function presetsHelp(algorithm: AlgorithmName): string {
