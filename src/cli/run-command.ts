@@ -6,7 +6,7 @@ import type { CheckpointedPolicy } from "../train/checkpoint-store.js";
 import { type AlgorithmName, configSettings, parseConfig, type RunConfig } from "../train/config.js";
 import { ConfigError } from "../train/config-error.js";
 import { readDemonstrations } from "../train/demonstration-data.js";
-import { absentKnownModel, modelFolder } from "../train/load-policy.js";
+import { absentKnownModel, modelFolder, resumedConfig } from "../train/load-policy.js";
 import { presets } from "../train/presets.js";
 import { createProgress } from "../train/progress.js";
 import { resolveConfig } from "../train/resolve-config.js";
@@ -89,10 +89,7 @@ async function continueRun(algorithm: AlgorithmName, path: string, context: CliC
   const folder = RunFolder.open(path);
   const config = parseConfig(folder.readConfig(), folder.file("config.yaml"));
   requireAlgorithm(config, algorithm, path);
-  const { last } = folder;
-  const model =
-    last === undefined ? config.model : { ...config.model, checkpoint: last, weights: "trained" as const };
-  const policy = await context.loadPolicy({ ...config, model });
+  const policy = await context.loadPolicy(resumedConfig(config, folder));
   return play(config, policy, () => folder, context);
 }
 

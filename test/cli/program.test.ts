@@ -82,6 +82,7 @@ describe("sightline", () => {
       "sft [options] [config]",
       "demos [options] <task>",
       "eval [options] <checkpoint>",
+      "ablate [options] <ablation>",
       "plan [options] <config>",
       "profile [options] <config>",
       "doctor",
@@ -113,6 +114,15 @@ describe("sightline", () => {
       "--threads <n>",
       "--precision <type>",
       "--json",
+      "-h, --help",
+    ]);
+    expect(await flags("ablate")).toEqual([
+      "ablation",
+      "--out <dir>",
+      "--table <file.md>",
+      "--seeds <list>",
+      "--set <key=value>",
+      "--dry-run",
       "-h, --help",
     ]);
     expect(await flags("plan")).toEqual([
