@@ -16,7 +16,7 @@ export function formatScores(scores: Readonly<Record<string, Score | null>>): st
       ...players.map(({ name, score }) => [name, ...resultCells(score)]),
     ],
     [
-      ["of decisions", "no action named", "illegal action", "misread", "wrong though read"],
+      ["of decisions", "no action named", "illegal action", "misread", "wrong decision"],
       ...players.map(({ name, score: { faults } }) => [
         name,
         ...[faults.unreadable, faults.illegal, faults.misread, faults.wrong].map(share),

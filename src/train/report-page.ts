@@ -93,7 +93,7 @@ function renderScores({ summary }: ReportData): string {
     ),
     "<h3>Decisions that went wrong, by their first fault</h3>",
     renderTable(
-      ["", "No action named", "Illegal action", "Misread", "Wrong though read"],
+      ["", "No action named", "Illegal action", "Misread", "Wrong decision"],
       scores.map(({ name, score: { faults } }) => ({
         name,
         cells: [faults.unreadable, faults.illegal, faults.misread, faults.wrong].map(percent),
