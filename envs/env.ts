@@ -79,6 +79,13 @@ export interface Environment<Info = unknown> {
   optimalActions?(info: Info): readonly number[];
   /** Whether the response states what the image shows; absent where that cannot be told. For metrics only. */
   readsState?(response: string, info: Info): boolean;
+  /**
+   * Whether the rules of the game allow an action, which `step` takes in any case; absent where they allow every one. For metrics
+   * only.
+   */
+  isLegal?(action: number, info: Info): boolean;
+  /** Why an episode that does not count as solved failed: one of a few short phrases. For metrics only. */
+  failureOf?(outcome: EpisodeOutcome<Info>): string;
 }
 
 /** Writes the responses that supervised fine-tuning imitates. */

@@ -129,11 +129,13 @@ export {
   readDemonstrations,
 } from "./train/demonstration-data.js";
 export {
+  type DecisionFaults,
   type EvaluateOptions,
   type Evaluation,
   evaluate,
   type Score,
 } from "./train/evaluate.js";
+export { type Difference, type Improvement, improvementOf } from "./train/improvement.js";
 export { loadPolicy, modelFolder } from "./train/load-policy.js";
 export { expertPlayer, type Player, policyPlayer, randomPlayer } from "./train/players.js";
 export { numberLine, numberLineSft, presets } from "./train/presets.js";
@@ -145,6 +147,7 @@ export {
   type ShapeRow,
 } from "./train/profile-report.js";
 export { createProgress, type Progress, silentProgress } from "./train/progress.js";
+export { type PublishedPanel, publishedPanels } from "./train/published-panels.js";
 export { resolveConfig } from "./train/resolve-config.js";
 export { type Algorithm, type RunOptions, type RunOutcome, type RunSettings, run } from "./train/run.js";
 export { RunFolder, RunFolderError } from "./train/run-folder.js";

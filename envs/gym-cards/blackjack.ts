@@ -155,6 +155,15 @@ export class Blackjack implements Environment<BlackjackInfo> {
     return outcome.return > 0;
   }
 
+  /** "bust": more than 21 points; "draw": as many as the dealer; "lost": fewer. */
+  failureOf({
+    return: outcome,
+    lastInfo: { player },
+  }: EpisodeOutcome<BlackjackInfo>): "bust" | "draw" | "lost" {
+    if (score(player) === 0) return "bust";
+    return outcome === 0 ? "draw" : "lost";
+  }
+
   /** The action of the largest expected return; none above 21. */
   optimalActions({ player, dealer }: BlackjackInfo): readonly number[] {
     const hand = handTotal(player.map(cardValue));

@@ -38,7 +38,22 @@ export interface FormulaGameSpec {
   draw(info: FormulaInfo): Frame;
 }
 
+/** How an episode failed; the first that applies, in this order. */
+export type FormulaFailure =
+  /** No formula of the hand reaches the target, in exact arithmetic. */
+  | "unsolvable hand"
+  /** At least one number was not in the hand, or no longer. */
+  | "illegal number"
+  /** The formula outgrew its limit. */
+  | "too long"
+  /** It was ended before all cards were used. */
+  | "cards left over"
+  /** It was ended with another value than the target, or none. */
+  | "wrong value";
+
 const LARGEST_NUMBER = 10;
+/** What an illegal number leaves in the formula. */
+const PLACEHOLDER = " ";
 const SOLVED_REWARD = 10;
 const WRONG_REWARD = -1;
 
@@ -123,10 +138,10 @@ export abstract class FormulaGame implements Environment<FormulaInfo> {
       const isSolved = unused(numbers, formula).length === 0 && this.#isTarget(formula);
       return this.#end(before, { reward: isSolved ? SOLVED_REWARD : WRONG_REWARD, terminated: true });
     }
-    const isIllegal = action < LARGEST_NUMBER && !unused(numbers, formula).includes(action + 1);
-    const info = { ...before, formula: [...formula, isIllegal ? " " : token] };
+    const isLegal = this.isLegal(action, before);
+    const info = { ...before, formula: [...formula, isLegal ? token : PLACEHOLDER] };
     this.#episode = info;
-    const reward = isIllegal ? WRONG_REWARD : 0;
+    const reward = isLegal ? 0 : WRONG_REWARD;
     return { frame: this.#spec.draw(info), reward, terminated: false, truncated: false, info };
   }
 
@@ -140,6 +155,18 @@ export abstract class FormulaGame implements Environment<FormulaInfo> {
 
   isSuccess(outcome: EpisodeOutcome<FormulaInfo>): boolean {
     return outcome.return > 0;
+  }
+
+  /** Whether the action is a symbol, "=" or a number of the hand that the formula has not used. */
+  isLegal(action: number, { numbers, formula }: FormulaInfo): boolean {
+    return action >= LARGEST_NUMBER || unused(numbers, formula).includes(action + 1);
+  }
+
+  failureOf({ terminated, lastInfo: { numbers, formula } }: EpisodeOutcome<FormulaInfo>): FormulaFailure {
+    if (this.#spec.solver.plan(numbers, []) === undefined) return "unsolvable hand";
+    if (formula.includes(PLACEHOLDER)) return "illegal number";
+    if (!terminated) return "too long";
+    return unused(numbers, formula).length > 0 ? "cards left over" : "wrong value";
   }
 
   /**

@@ -148,6 +148,11 @@ export class NumberLine implements Environment<NumberLineInfo> {
     return outcome.return > 0;
   }
 
+  /** "too slow": the target is not reached; "wrong move": it is, with at least as many punished moves as rewards. */
+  failureOf({ terminated }: EpisodeOutcome<NumberLineInfo>): "too slow" | "wrong move" {
+    return terminated ? "wrong move" : "too slow";
+  }
+
   /**
    * The move towards the target that the frame shows; none where it is reached. Of a start at the target, the move that the
    * end of the line blocks, which solves it; elsewhere no move does, and "-" loses least.

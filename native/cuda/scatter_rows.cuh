@@ -18,7 +18,7 @@ namespace sightline::cuda {
  * Blocks of 8 warps that share nothing; no barriers.
  */
 template <int width, class X, class Target>
-__global__ void __launch_bounds__(256) scatter_rows_kernel(const X* x, const int32_t* indices, Target target, int64_t rows,
+__global__ void __launch_bounds__(256, 3) scatter_rows_kernel(const X* x, const int32_t* indices, Target target, int64_t rows,
                                                            int64_t columns) {
   constexpr int vectors = 4;
   constexpr int64_t warp_columns = warp_lanes * width * vectors;

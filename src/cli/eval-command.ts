@@ -4,6 +4,7 @@ import type { DeviceName, Precision } from "../native/types.js";
 import type { PolicyConfig } from "../train/load-policy.js";
 import { evaluationUse, requireMemory } from "../train/memory-check.js";
 import { evaluateGreedy, evaluateReferences, evaluateSampled } from "../train/panels.js";
+import { publishedPanels } from "../train/published-panels.js";
 import { findTask, taskNames } from "../train/tasks.js";
 import type { CliContext } from "./context.js";
 import { integer, positive } from "./options.js";
@@ -12,8 +13,8 @@ import { formatScores } from "./score-table.js";
 interface EvalFlags {
   readonly task: string;
   readonly actionOnly?: true;
-  readonly episodes: number;
-  readonly seed: number;
+  readonly episodes?: number;
+  readonly seed?: number;
   readonly temperature: number;
   readonly maxNewTokens: number;
   readonly device: DeviceName;
@@ -36,8 +37,8 @@ export function addEvalCommand(
     .argument("<checkpoint>", "a model folder, e.g. runs/number-line-seed1/checkpoints/best, or tiny-vlm")
     .option("--task <name>", `environment: ${taskNames.join(", ")}`, "number-line")
     .option("--action-only", "prompts ask for the action alone, as a run's with thoughts=false")
-    .option("--episodes <n>", "size of the panel", integer(1), 300)
-    .option("--seed <n>", "fixes the panel", integer(0, 0xffffffff), 1)
+    .option("--episodes <n>", "size of the panel (default: the task's published one)", integer(1))
+    .option("--seed <n>", "fixes the panel (default: the task's published one)", integer(0, 0xffffffff))
     .option("--temperature <t>", "of the sampled episodes", positive, 0.5)
     .option("--max-new-tokens <n>", "longest response", integer(1), 96)
     .option("--device <name>", "where the model computes: cpu, cuda, cuda:1, ...", "cpu")
@@ -62,8 +63,10 @@ async function evaluateCheckpoint(
   flags: EvalFlags,
   { stdout, loadPolicy }: CliContext,
 ): Promise<number> {
-  const { episodes, seed, temperature, maxNewTokens, device, threads, precision, json } = flags;
+  const { temperature, maxNewTokens, device, threads, precision, json } = flags;
   const task = findTask(flags.task);
+  const published = publishedPanels[task.name]!;
+  const { episodes = published.episodes, seed = published.seed } = flags;
   const config: PolicyConfig = {
     model: { checkpoint, weights: "trained", frozen: ["vision", "projector", "decoder"] },
     seed,

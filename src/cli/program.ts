@@ -1,6 +1,7 @@
 import { Command, CommanderError } from "commander";
 import { packageVersion } from "../train/system-info.js";
 import { isUsageError } from "../train/usage-error.js";
+import { addAblateCommand } from "./ablate-command.js";
 import type { CliContext } from "./context.js";
 import { addDemosCommand } from "./demos-command.js";
 import { addDoctorCommand } from "./doctor-command.js";
@@ -48,6 +49,7 @@ function createProgram(context: CliContext, finish: (exitCode: number) => void):
   addRunCommand(program, "sft", "fine-tune a model on an expert's demonstrations", context, finish);
   addDemosCommand(program, context);
   addEvalCommand(program, context, finish);
+  addAblateCommand(program, context, finish);
   addPlanCommand(program, context, finish);
   addProfileCommand(program, context);
   addDoctorCommand(program, context, finish);

@@ -6,7 +6,7 @@ import type { CheckpointedPolicy } from "../train/checkpoint-store.js";
 import { type AlgorithmName, configSettings, parseConfig, type RunConfig } from "../train/config.js";
 import { ConfigError } from "../train/config-error.js";
 import { readDemonstrations } from "../train/demonstration-data.js";
-import { absentKnownModel, modelFolder } from "../train/load-policy.js";
+import { absentKnownModel, modelFolder, resumedConfig } from "../train/load-policy.js";
 import { requireMemory, runUse } from "../train/memory-check.js";
 import { presets } from "../train/presets.js";
 import { createProgress } from "../train/progress.js";
@@ -19,7 +19,7 @@ import { train } from "../train/train.js";
 import type { CliContext } from "./context.js";
 import { INTERRUPTED_EXIT_CODE, interruptible } from "./interrupt.js";
 import { collect } from "./options.js";
-import { formatScores } from "./score-table.js";
+import { formatImprovement, formatScores } from "./score-table.js";
 
 interface RunFlags {
   readonly out?: string;
@@ -92,11 +92,9 @@ async function continueRun(algorithm: AlgorithmName, path: string, context: CliC
   const folder = RunFolder.open(path);
   const config = parseConfig(folder.readConfig(), folder.file("config.yaml"));
   requireAlgorithm(config, algorithm, path);
-  const { last } = folder;
-  const model =
-    last === undefined ? config.model : { ...config.model, checkpoint: last, weights: "trained" as const };
-  await requireMemory({ ...config, model }, findTask(config.task), runUse(config));
-  const policy = await context.loadPolicy({ ...config, model });
+  const resumed = resumedConfig(config, folder);
+  await requireMemory(resumed, findTask(config.task), runUse(config));
+  const policy = await context.loadPolicy(resumed);
   return play(config, policy, () => folder, context);
 }
 
@@ -139,8 +137,8 @@ function requireAlgorithm(config: RunConfig, algorithm: AlgorithmName, source: s
   throw new ConfigError(source, [{ path: "algorithm", expected: `"${algorithm}"`, received }]);
 }
 
-function formatSummary({ before, after, greedy, references }: Summary): string {
-  return formatScores({
+function formatSummary({ before, after, greedy, improvement, references }: Summary): string {
+  const scores = formatScores({
     "random play": references.random,
     "before, sampled": before,
     "before, greedy": greedy.before,
@@ -149,6 +147,7 @@ function formatSummary({ before, after, greedy, references }: Summary): string {
     "expert play": references.expert,
     "optimal play": references.optimal,
   });
+  return `${scores}\n\n${formatImprovement(improvement)}`;
 }
 
 function presetsHelp(algorithm: AlgorithmName): string {

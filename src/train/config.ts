@@ -4,9 +4,10 @@ import type { ExpertWalk } from "../algorithms/demonstrations.js";
 import type { PpoConfig } from "../algorithms/ppo.js";
 import type { SftConfig } from "../algorithms/sft.js";
 import type { DeviceName } from "../native/types.js";
-import { ConfigError, type ConfigIssue, describeReceived, nearestName } from "./config-error.js";
+import { ConfigError, describeReceived } from "./config-error.js";
 import { idleQuirks, type Quirks, quirks, withModeDefaults } from "./modes.js";
-import { acceptedAt, nullablePaths, settingsOf } from "./settings.js";
+import { parseWith } from "./parse-with.js";
+import { nullablePaths, settingsOf } from "./settings.js";
 
 const count = z.int().min(1);
 const fraction = z.number().min(0).max(1);
@@ -376,37 +377,5 @@ export function parseConfig(input: unknown, source = "config"): RunConfig {
       { path: "algorithm", expected: 'one of "ppo", "sft"', received: describeReceived(algorithm) },
     ]);
   }
-  const schema = schemas[algorithm];
-  const result = schema.safeParse(withModeDefaults(input));
-  if (result.success) return result.data;
-  throw new ConfigError(
-    source,
-    result.error.issues.flatMap((issue) => issuesOf(issue, input, schema)),
-  );
-}
-
-function issuesOf(issue: z.core.$ZodIssue, input: unknown, schema: z.ZodType): ConfigIssue[] {
-  const at = (path: readonly PropertyKey[]): string => describeReceived(valueAt(input, path));
-  if (issue.code !== "unrecognized_keys") {
-    const expected = issue.code === "custom" ? issue.message : acceptedAt(schema, issue.path);
-    return [{ path: issue.path.join("."), expected: expected ?? issue.message, received: at(issue.path) }];
-  }
-  const known = settingsOf(schema).map(({ path }) => path);
-  return issue.keys.map((key) => {
-    const path = [...issue.path, key];
-    const name = path.join(".");
-    return {
-      path: name,
-      expected: "a setting that exists",
-      received: at(path),
-      nearest: nearestName(name, known),
-    };
-  });
-}
-
-function valueAt(input: unknown, path: readonly PropertyKey[]): unknown {
-  return path.reduce<unknown>(
-    (value, key) => (value as Record<PropertyKey, unknown> | undefined)?.[key],
-    input,
-  );
+  return parseWith(schemas[algorithm], withModeDefaults(input), source) as RunConfig;
 }

@@ -1,8 +1,24 @@
 /** Evaluation: a fixed panel of seeded episodes, played by a policy or by a reference player. */
 import type { Environment, Frame } from "../../envs/env.js";
 import { deriveKey, Random, stream } from "../random.js";
+import { meanInterval } from "./mean-interval.js";
 import type { Player } from "./players.js";
-import { wilsonInterval, Z_95 } from "./wilson-interval.js";
+import { wilsonInterval } from "./wilson-interval.js";
+
+/**
+ * Shares of a panel's decisions that went wrong, each decision counted under the first fault that it has. The rest were read,
+ * as far as that can be told, and decided well.
+ */
+export interface DecisionFaults {
+  /** The response names no action. */
+  readonly unreadable: number;
+  /** The rules do not allow the action. */
+  readonly illegal: number;
+  /** The response does not state what the image shows; null where nobody writes or can tell. */
+  readonly misread: number | null;
+  /** The action is not optimal; null where the environment cannot tell. */
+  readonly wrong: number | null;
+}
 
 /** What a panel of episodes measured. Rates are over the panel's episodes or over all their decisions. */
 export interface Score {
@@ -13,16 +29,20 @@ export interface Score {
   readonly successInterval: readonly [number, number];
   /** Mean undiscounted return. */
   readonly returnMean: number;
-  /** Half-width of the 95 % interval of `returnMean` (normal approximation). */
-  readonly returnMargin: number;
+  /** 95 % Student interval of `returnMean`. */
+  readonly returnInterval: readonly [number, number];
   /** Mean number of decisions per episode. */
   readonly stepsMean: number;
   /** Share of decisions that are optimal; null where the environment cannot tell. */
   readonly actionAccuracy: number | null;
   /** Share of responses that state what the image shows; null where nobody writes or can tell. */
   readonly readingAccuracy: number | null;
-  /** Share of responses that name no action. */
-  readonly illegalRate: number;
+  readonly faults: DecisionFaults;
+  /**
+   * Share of the episodes that failed in each way that occurred, the most frequent first; together 1 - `successRate`. Null where
+   * the environment cannot tell.
+   */
+  readonly failures: Readonly<Record<string, number>> | null;
 }
 
 export interface TranscriptStep {
@@ -73,6 +93,8 @@ export interface EvaluateOptions<Info = unknown> {
 /** One episode as it was played. */
 interface PlayedEpisode {
   readonly success: boolean;
+  /** Undefined for one that succeeded, and where the environment cannot tell. */
+  readonly failure: string | undefined;
   readonly return: number;
   readonly decisions: readonly Judged[];
   readonly transcript: Transcript | undefined;
@@ -80,6 +102,8 @@ interface PlayedEpisode {
 
 /** What the environment says of one decision; undefined where it cannot tell. */
 interface Judged {
+  /** Whether the response names an action. */
+  readonly named: boolean;
   readonly legal: boolean;
   readonly optimal: boolean | undefined;
   readonly readsState: boolean | undefined;
@@ -147,15 +171,17 @@ async function playEpisode<Info>(
     const prompt = environment.prompt(info);
     const { action: named, text } = await player({ environment, frame, info, prompt, randomKey }, signal);
     const action = named ?? new Random(randomKey(stream.fallbackAction)).integer(labels.length);
-    const legal = named !== undefined;
+    const isNamed = named !== undefined;
     decisions.push({
-      legal,
+      named: isNamed,
+      legal: environment.isLegal?.(action, info) ?? true,
       optimal: environment.optimalActions?.(info).includes(action),
       readsState: text === undefined ? undefined : environment.readsState?.(text, info),
     });
     const { reward, terminated, truncated, ...next } = await environment.step(action);
     episodeReturn += reward;
-    if (isKept) steps.push({ frame, prompt, text: text ?? null, action: labels[action]!, legal, reward });
+    if (isKept)
+      steps.push({ frame, prompt, text: text ?? null, action: labels[action]!, legal: isNamed, reward });
     ({ frame, info } = next);
     if (!terminated && !truncated) continue;
 
@@ -169,7 +195,13 @@ async function playEpisode<Info>(
       steps,
       finalFrame: frame,
     };
-    return { success, return: episodeReturn, decisions, transcript: isKept ? transcript : undefined };
+    return {
+      success,
+      failure: success ? undefined : environment.failureOf?.(outcome),
+      return: episodeReturn,
+      decisions,
+      transcript: isKept ? transcript : undefined,
+    };
   }
 }
 
@@ -177,23 +209,58 @@ function scoreOf(played: readonly PlayedEpisode[]): Score {
   const episodes = played.length;
   const decisions = played.flatMap((episode) => episode.decisions);
   const successes = played.filter(({ success }) => success).length;
-  const returnMean = sum(played, (episode) => episode.return) / episodes;
-  const squares = sum(played, (episode) => (episode.return - returnMean) ** 2);
+  const returns = meanInterval(played.map((episode) => episode.return));
   return {
     episodes,
     successRate: successes / episodes,
     successInterval: wilsonInterval(successes, episodes),
-    returnMean,
-    returnMargin: episodes > 1 ? Z_95 * Math.sqrt(squares / (episodes - 1) / episodes) : 0,
+    returnMean: returns.mean,
+    returnInterval: returns.interval,
     stepsMean: decisions.length / episodes,
     actionAccuracy: share(decisions, ({ optimal }) => optimal),
     readingAccuracy: share(decisions, ({ readsState }) => readsState),
-    illegalRate: decisions.filter(({ legal }) => !legal).length / decisions.length,
+    faults: faultsOf(decisions),
+    failures: failuresOf(played),
   };
 }
 
-function sum<T>(items: readonly T[], of: (item: T) => number): number {
-  return items.reduce((total, item) => total + of(item), 0);
+function faultsOf(decisions: readonly Judged[]): DecisionFaults {
+  const readable = decisions.filter(({ named }) => named);
+  const legal = readable.filter((decision) => decision.legal);
+  const read = legal.filter(({ readsState }) => readsState !== false);
+  const rate = (count: number): number => count / decisions.length;
+  const canTell = (of: (decision: Judged) => boolean | undefined): boolean =>
+    decisions.every((decision) => of(decision) !== undefined);
+  return {
+    unreadable: rate(decisions.length - readable.length),
+    illegal: rate(readable.length - legal.length),
+    misread: canTell(({ readsState }) => readsState) ? rate(legal.length - read.length) : null,
+    wrong: canTell(({ optimal }) => optimal) ? rate(read.filter(({ optimal }) => !optimal).length) : null,
+  };
+}
+
+/** Every way in which an episode failed in any of the scores, the most frequent first. */
+export function failureKinds(scores: readonly Score[]): string[] {
+  const totals = new Map<string, number>();
+  for (const { failures } of scores) {
+    for (const [kind, rate] of Object.entries(failures ?? {}))
+      totals.set(kind, (totals.get(kind) ?? 0) + rate);
+  }
+  return mostFirst(totals).map(([kind]) => kind);
+}
+
+function mostFirst(amounts: ReadonlyMap<string, number>): [string, number][] {
+  return [...amounts].sort(([a, m], [b, n]) => n - m || (a < b ? -1 : 1));
+}
+
+function failuresOf(played: readonly PlayedEpisode[]): Record<string, number> | null {
+  const counts = new Map<string, number>();
+  for (const { success, failure } of played) {
+    if (success) continue;
+    if (failure === undefined) return null;
+    counts.set(failure, (counts.get(failure) ?? 0) + 1);
+  }
+  return Object.fromEntries(mostFirst(counts).map(([failure, count]) => [failure, count / played.length]));
 }
 
 /** Share of the decisions for which a judgement is true; null where one of them has none. */

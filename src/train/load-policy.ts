@@ -6,6 +6,7 @@ import type { Component, LoraSpec, ModelSpec, Trainable } from "../native/types.
 import { VlmPolicy, type VlmPolicyOptions } from "../policy/vlm-policy.js";
 import type { RunConfig } from "./config.js";
 import { packagePath } from "./package-path.js";
+import type { RunFolder } from "./run-folder.js";
 
 /** The models that ship with the package, by the name a configuration gives them. */
 const shippedModels = ["tiny-vlm", "tiny-vlm-ez-points"];
@@ -35,6 +36,13 @@ export type PolicyConfig = Pick<
   RunConfig,
   "model" | "seed" | "device" | "precision" | "activationCheckpointing" | "threads"
 >;
+
+/** How the policy of a run is made that goes on in its folder: with the last checkpoint's weights, where there is one. */
+export function resumedConfig(config: RunConfig, { last }: RunFolder): RunConfig {
+  return last === undefined
+    ? config
+    : { ...config, model: { ...config.model, checkpoint: last, weights: "trained" } };
+}
 
 /**
  * The policy that a run starts with.

@@ -7,6 +7,7 @@
  * forward passes. `environments=1 ppo.stepsPerEnvironment=512` (or 1024) plays as the reference does.
  */
 import type { RunConfigInput } from "./config.js";
+import { publishedPanels } from "./published-panels.js";
 
 const ENVIRONMENTS = 32;
 
@@ -59,6 +60,7 @@ function paperScale({ task, decisions, successWindow }: PaperTask): RunConfigInp
       successWindow,
     },
     quirks: { learningRateCycle: { stepsPerUpdate: 4 } },
+    evaluation: publishedPanels[task]!,
     // The paper's runs play all their updates.
     stop: { successRate: 1, patience: updates },
   };

@@ -1,6 +1,7 @@
 /** The HTML of a report. Pure: data in, text out. */
 import { formatDuration } from "./duration.js";
-import type { Score } from "./evaluate.js";
+import { failureKinds, type Score } from "./evaluate.js";
+import type { Difference, Improvement, Verdict } from "./improvement.js";
 import type { RecordedEpisode, RecordedStep } from "./recorded-episode.js";
 import type { ReportData } from "./report.js";
 
@@ -49,14 +50,14 @@ ${scripts.map((script) => `<script>${script}</script>`).join("\n")}
 }
 
 function renderHeader({ summary }: ReportData, title: string): string {
-  const { before, after, updates, chosenUpdate, environmentSteps, wallSeconds } = summary;
+  const { before, after, improvement, updates, chosenUpdate, environmentSteps, wallSeconds } = summary;
   const ending = summary.stopReason === "solved" ? "stopped as solved" : "all updates used";
   const played = environmentSteps > 0 ? `, ${environmentSteps} environment steps` : "";
   return `<h1>${escapeHtml(title)}</h1>
 <p class="quiet">${updates} updates${played}, ${formatDuration(wallSeconds)}; ${ending};
 weights after update ${chosenUpdate} kept</p>
 <p class="headline">Success <strong>${percent(before.successRate)}</strong> before training,
-<strong>${percent(after.successRate)}</strong> after</p>
+<strong>${percent(after.successRate)}</strong> after: ${renderVerdict(improvement.sampled.success.verdict)}</p>
 <p class="quiet">${after.episodes} held-out episodes, sampled as in training;
 random play ${percent(summary.random)}${
     summary.optimal === null
@@ -67,45 +68,98 @@ optimal play ${percent(summary.optimal)}`
 }
 
 function renderScores({ summary }: ReportData): string {
-  const { before, after, greedy, references } = summary;
-  const lines = [
-    scoreRow("Random play", references.random),
-    scoreRow("Before, sampled", before),
-    scoreRow("Before, greedy", greedy.before),
-    scoreRow("After, sampled", after, "kept"),
-    scoreRow("After, greedy", greedy.after),
-    ...(references.expert === null ? [] : [scoreRow("Expert play", references.expert)]),
-    ...(references.optimal === null ? [] : [scoreRow("Optimal play", references.optimal)]),
+  const { before, after, greedy, references, improvement } = summary;
+  const players: readonly (readonly [name: string, score: Score | null, className?: string])[] = [
+    ["Random play", references.random],
+    ["Before, sampled", before],
+    ["Before, greedy", greedy.before],
+    ["After, sampled", after, "kept"],
+    ["After, greedy", greedy.after],
+    ["Expert play", references.expert],
+    ["Optimal play", references.optimal],
   ];
-  const heads = [
-    "Success",
-    "95 % interval",
-    "Return",
-    "Optimal actions",
-    "Reads the image",
-    "No action named",
-    "Decisions",
-  ];
+  const scores = players.flatMap(([name, score, className = ""]) =>
+    score === null ? [] : [{ name, score, className }],
+  );
+  const kinds = failureKinds(scores.map(({ score }) => score));
+  return [
+    renderTable(
+      ["", "Success", INTERVAL, "Return", INTERVAL, "Optimal actions", "Reads the image", "Decisions"],
+      scores.map(({ name, score, className }) => ({ name, cells: scoreCells(score), className })),
+    ),
+    renderTable(
+      ["After - before", "Success", INTERVAL, "Success is", "Return", INTERVAL, "Return is"],
+      Object.entries(improvement).map(([name, change]) => ({ name, cells: changeCells(change) })),
+    ),
+    "<h3>Decisions that went wrong, by their first fault</h3>",
+    renderTable(
+      ["", "No action named", "Illegal action", "Misread", "Wrong decision"],
+      scores.map(({ name, score: { faults } }) => ({
+        name,
+        cells: [faults.unreadable, faults.illegal, faults.misread, faults.wrong].map(percent),
+      })),
+    ),
+    kinds.length === 0
+      ? ""
+      : `<h3>Episodes that failed</h3>\n${renderTable(
+          ["", ...kinds],
+          scores.map(({ name, score: { failures } }) => ({
+            name,
+            cells: kinds.map((kind) => percent(failures === null ? null : (failures[kind] ?? 0))),
+          })),
+        )}`,
+  ].join("\n");
+}
+
+const INTERVAL = "95 % interval";
+
+interface TableRow {
+  readonly name: string;
+  readonly cells: readonly string[];
+  readonly className?: string;
+}
+
+function renderTable(heads: readonly string[], rows: readonly TableRow[]): string {
+  const lines = rows.map(
+    ({ name, cells, className = "" }) =>
+      `<tr class="${className}"><th>${escapeHtml(name)}</th>${cells.map((cell) => `<td>${cell}</td>`).join("")}</tr>`,
+  );
   return `<div class="card scroll"><table class="scores">
-<thead><tr><th></th>${heads.map((head) => `<th>${head}</th>`).join("")}</tr></thead>
+<thead><tr>${heads.map((head) => `<th>${escapeHtml(head)}</th>`).join("")}</tr></thead>
 <tbody>
 ${lines.join("\n")}
 </tbody>
 </table></div>`;
 }
 
-function scoreRow(name: string, score: Score, className = ""): string {
+function scoreCells(score: Score): string[] {
   const [lower, upper] = score.successInterval;
-  const cells = [
+  const [least, most] = score.returnInterval;
+  return [
     percent(score.successRate),
     `${percent(lower)} to ${percent(upper)}`,
-    `${score.returnMean.toFixed(2)} &plusmn; ${score.returnMargin.toFixed(2)}`,
+    score.returnMean.toFixed(2),
+    `${least.toFixed(2)} to ${most.toFixed(2)}`,
     percent(score.actionAccuracy),
     percent(score.readingAccuracy),
-    percent(score.illegalRate),
     score.stepsMean.toFixed(2),
   ];
-  return `<tr class="${className}"><th>${name}</th>${cells.map((cell) => `<td>${cell}</td>`).join("")}</tr>`;
+}
+
+function changeCells({ success, return: returned }: Improvement): string[] {
+  const sign = (value: number): string => (value > 0 ? "+" : "");
+  const points = (share: number): string => `${sign(share)}${percent(share)}`;
+  const amount = (value: number): string => `${sign(value)}${value.toFixed(2)}`;
+  const cells = (
+    { value, interval: [lower, upper], verdict }: Difference,
+    show: (value: number) => string,
+  ) => [show(value), `${show(lower)} to ${show(upper)}`, renderVerdict(verdict)];
+  return [...cells(success, points), ...cells(returned, amount)];
+}
+
+function renderVerdict(verdict: Verdict): string {
+  if (verdict === "unclear") return "no clear change";
+  return `<span class="${verdict === "better" ? "good" : "bad"}">${verdict}</span>`;
 }
 
 function renderChart({ title, description }: ReportData["charts"][number], index: number): string {

@@ -96,19 +96,27 @@ export class RunFolder {
   }
 
   /**
+   * The folder of a run that has begun, be it finished or not, to read from.
+   *
+   * @throws RunFolderError if it is no run folder
+   */
+  static read(path: string): RunFolder {
+    const folder = new RunFolder(resolve(path));
+    if (existsSync(folder.file("config.yaml"))) return folder;
+    throw new RunFolderError(
+      "RUN_FOLDER_INVALID",
+      `run folder ${path}: expected the folder of an earlier run, found no config.yaml in it; ` +
+        "pass the folder that the run printed when it began",
+    );
+  }
+
+  /**
    * Opens the folder of a run that has begun but not finished.
    *
    * @throws RunFolderError if it is no run folder, cannot be written, or its run is finished
    */
   static open(path: string): RunFolder {
-    const folder = new RunFolder(resolve(path));
-    if (!existsSync(folder.file("config.yaml"))) {
-      throw new RunFolderError(
-        "RUN_FOLDER_INVALID",
-        `run folder ${path}: expected the folder of an earlier run, found no config.yaml in it; ` +
-          "pass the folder that the run printed when it began",
-      );
-    }
+    const folder = RunFolder.read(path);
     if (existsSync(folder.file("summary.json"))) {
       throw new RunFolderError(
         "RUN_FINISHED",

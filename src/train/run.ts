@@ -8,6 +8,7 @@ import { deriveKey, stream } from "../random.js";
 import type { Rollout } from "../rollout/trajectory.js";
 import { type CheckpointedPolicy, CheckpointStore, type RunState } from "./checkpoint-store.js";
 import { formatDuration } from "./duration.js";
+import { improvementOf } from "./improvement.js";
 import { type Answering, evaluateGreedy, evaluateReferences, evaluateSampled, type Panel } from "./panels.js";
 import { type Progress, silentProgress } from "./progress.js";
 import { saveTranscripts } from "./recorded-episode.js";
@@ -264,6 +265,10 @@ class Run<State, Info> {
       random: references.random.successRate,
       optimal: references.optimal?.successRate ?? null,
       greedy: { before: before!.greedy, after: after!.greedy },
+      improvement: {
+        sampled: improvementOf(before!.sampled, after!.sampled),
+        greedy: improvementOf(before!.greedy, after!.greedy),
+      },
       references,
       seed: settings.seed,
       updates: this.#state.update,

@@ -1,7 +1,9 @@
 /** What a run achieved, and the scores on the held-out panel that say so. */
 import { existsSync } from "node:fs";
 import { mkdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
 import type { Score } from "./evaluate.js";
+import type { Improvement } from "./improvement.js";
 import type { PolicyScores, ReferenceScores } from "./panels.js";
 import type { RunFolder } from "./run-folder.js";
 import { writeWhole } from "./write-whole.js";
@@ -20,6 +22,8 @@ export interface Summary {
   readonly optimal: number | null;
   /** The policy at the start and the chosen one, decoding greedily. */
   readonly greedy: { readonly before: Score; readonly after: Score };
+  /** From `before` to `after`, and between the greedy scores, with intervals. */
+  readonly improvement: { readonly sampled: Improvement; readonly greedy: Improvement };
   readonly references: ReferenceScores;
   readonly seed: number;
   /** Updates made. */
@@ -32,6 +36,12 @@ export interface Summary {
   readonly environmentSteps: number;
   /** Duration of the run, evaluations included, interruptions not. */
   readonly wallSeconds: number;
+}
+
+/** The summary in a run's folder; undefined where the run is not finished. */
+export async function readSummary(path: string): Promise<Summary | undefined> {
+  const file = join(path, "summary.json");
+  return existsSync(file) ? (JSON.parse(await readFile(file, "utf8")) as Summary) : undefined;
 }
 
 /** When the policy played the panel. */

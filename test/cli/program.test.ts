@@ -82,6 +82,7 @@ describe("sightline", () => {
       "sft [options] [config]",
       "demos [options] <task>",
       "eval [options] <checkpoint>",
+      "ablate [options] <ablation>",
       "plan [options] <config>",
       "profile [options] <config>",
       "doctor",
@@ -113,6 +114,15 @@ describe("sightline", () => {
       "--threads <n>",
       "--precision <type>",
       "--json",
+      "-h, --help",
+    ]);
+    expect(await flags("ablate")).toEqual([
+      "ablation",
+      "--out <dir>",
+      "--table <file.md>",
+      "--seeds <list>",
+      "--set <key=value>",
+      "--dry-run",
       "-h, --help",
     ]);
     expect(await flags("plan")).toEqual([
@@ -208,6 +218,7 @@ describe("sightline train", () => {
     expect(stdout).toMatch(/^before, sampled +\d\.\d{3} +\d\.\d{3} to \d\.\d{3}/m);
     expect(stdout).toMatch(/^expert play +1\.000/m);
     expect(stdout).toMatch(/^optimal play +1\.000/m);
+    expect(stdout).toMatch(/^sampled +[+-]?\d\.\d{3} .*(better|no clear change)/m);
     for (const name of [
       "config.yaml",
       "versions.json",
@@ -436,16 +447,24 @@ describe("sightline eval", () => {
     const { exitCode, stdout } = await cli(["eval", "some/checkpoint", "--episodes", "30"]);
     expect(exitCode).toBe(0);
     const names = stdout.split("\n").map((line) => line.split("  ")[0]);
+    const players = ["sampled", "greedy", "random", "expert", "optimal", ""];
     expect(names).toEqual([
       "30 episodes of number-line, panel 1",
       "",
-      "sampled",
-      "greedy",
-      "random",
-      "expert",
-      "optimal",
-      "",
+      ...players,
+      "of decisions",
+      ...players,
+      "of episodes",
+      ...players,
     ]);
+    // Random play of two actions is always legal; nothing that it writes can be misread.
+    expect(stdout).toMatch(/^random +0\.000 +0\.000 +- +0\.[3-6]\d\d$/m);
+    expect(stdout).toMatch(/^of episodes +(wrong move +too slow|too slow +wrong move)$/m);
+  });
+
+  test("plays the task's published panel where it is told no other", async () => {
+    const { stdout } = await cli(["eval", "some/checkpoint", "--json"]);
+    expect(JSON.parse(stdout)).toMatchObject({ seed: 1, random: { episodes: 300 } });
   });
 
   test("prints the same as JSON, and the same again", async () => {

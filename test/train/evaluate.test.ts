@@ -1,9 +1,13 @@
 import { describe, expect, test } from "vitest";
+import { Blackjack } from "../../envs/gym-cards/blackjack.js";
+import { EZPoints } from "../../envs/gym-cards/ez-points.js";
+import { EZPointsExpert } from "../../envs/gym-cards/ez-points-expert.js";
+import type { FormulaInfo } from "../../envs/gym-cards/formula-game.js";
 import { NumberLine } from "../../envs/gym-cards/number-line.js";
 import { NumberLineExpert } from "../../envs/gym-cards/number-line-expert.js";
-import { type EvaluateOptions, evaluate } from "../../src/train/evaluate.js";
+import { type EvaluateOptions, evaluate, failureKinds } from "../../src/train/evaluate.js";
 import { evaluateReferences } from "../../src/train/panels.js";
-import { optimalPlayer, policyPlayer, randomPlayer } from "../../src/train/players.js";
+import { optimalPlayer, type Player, policyPlayer, randomPlayer } from "../../src/train/players.js";
 import { Arrow, ArrowPolicy } from "./fakes.js";
 
 const panel = { makeEnvironment: () => new Arrow(), episodes: 50, seed: 1 };
@@ -19,15 +23,23 @@ describe("evaluate", () => {
       successRate: 1,
       successInterval: [expect.closeTo(0.9287, 4), 1],
       returnMean: 2,
-      returnMargin: 0,
+      returnInterval: [2, 2],
       stepsMean: 2,
       actionAccuracy: 1,
       readingAccuracy: null,
-      illegalRate: 0,
+      faults: { unreadable: 0, illegal: 0, misread: null, wrong: 0 },
+      failures: {},
     });
     policy.weight = -100;
     const contrary = await evaluate({ ...panel, player: policyPlayer(policy, sampled) });
-    expect(contrary.score).toMatchObject({ successRate: 0, returnMean: -2, actionAccuracy: 0 });
+    expect(contrary.score).toMatchObject({
+      successRate: 0,
+      returnMean: -2,
+      actionAccuracy: 0,
+      faults: { wrong: 1 },
+      // The arrow cannot tell why an episode failed.
+      failures: null,
+    });
   });
 
   test("gives the same panel and the same answers whatever the concurrency", async () => {
@@ -55,7 +67,7 @@ describe("evaluate", () => {
       player: () => ({ action: undefined, text: "no idea" }),
       transcripts: 50,
     });
-    expect(score.illegalRate).toBe(1);
+    expect(score.faults).toMatchObject({ unreadable: 1, illegal: 0, wrong: 0 });
     const actions = transcripts.flatMap(({ steps }) => steps.map(({ action }) => action));
     expect(new Set(actions)).toEqual(new Set(["left", "right"]));
     expect(transcripts[0]!.steps[0]).toMatchObject({ legal: false, text: "no idea" });
@@ -113,6 +125,65 @@ describe("evaluate", () => {
   });
 });
 
+describe("the breakdown of what went wrong", () => {
+  /** Plays EZPoints by a script of responses, one per decision of every episode. */
+  async function play(respond: (right: string, step: number, info: FormulaInfo) => string) {
+    const makeEnvironment = () => new EZPoints();
+    const expert = new EZPointsExpert();
+    const player: Player<FormulaInfo> = ({ environment, info }) => {
+      const right = expert.respond(info, () => 0.5, 0);
+      const text = respond(right, info.steps, info);
+      return { action: environment.parseAction(text, info), text };
+    };
+    return (await evaluate({ makeEnvironment, player, episodes: 40, seed: 3 })).score;
+  }
+  const withAction = (text: string, action: string) =>
+    text.replace(/"action": "[^"]*"/, `"action": "${action}"`);
+
+  test("counts each decision under its first fault", async () => {
+    const none = { unreadable: 0, illegal: 0, misread: 0, wrong: 0 };
+    expect((await play((right) => right)).faults).toEqual(none);
+    expect((await play(() => "I pass")).faults).toEqual({ ...none, unreadable: 1 });
+    // The cards are misread and the number is not in the hand: the rules come first.
+    const illegal = await play((right, _step, { numbers }) => {
+      const absent = [1, 3, 5, 7].find((number) => !numbers.includes(number))!;
+      return withAction(right.replace(/"cards": \[/, '"cards": [77, '), String(absent));
+    });
+    expect(illegal.faults).toEqual({ ...none, illegal: 1 });
+    const misread = await play((right) => right.replace(/"cards": \[/, '"cards": [77, '));
+    expect(misread).toMatchObject({ successRate: 1, actionAccuracy: 1, faults: { ...none, misread: 1 } });
+    const wrong = await play((right) => withAction(right, "="));
+    expect(wrong).toMatchObject({ faults: { ...none, wrong: 1 }, failures: { "cards left over": 1 } });
+  });
+
+  test("shares out a half of faulty decisions and all failed episodes", async () => {
+    // Every second hand is given up at its second decision.
+    const score = await play((right, step, { numbers }) =>
+      step === 1 && numbers[0]! % 2 === 0 ? withAction(right, "=") : right,
+    );
+    const failed = score.failures!["cards left over"]!;
+    expect(failed).toBeCloseTo(1 - score.successRate, 12);
+    expect(failed).toBeGreaterThan(0.2);
+    expect(failed).toBeLessThan(0.8);
+    // Failed episodes have 2 decisions, one of them wrong; the others 4.
+    expect(score.faults.wrong).toBeCloseTo(failed / (2 * failed + 4 * (1 - failed)), 12);
+  });
+
+  test("orders ways of failing by how often they occur in all scores", async () => {
+    const makeEnvironment = () => new Blackjack();
+    const panel = { makeEnvironment, episodes: 400, seed: 1 };
+    const scores = [
+      (await evaluate({ ...panel, player: () => ({ action: 0 }) })).score,
+      (await evaluate({ ...panel, player: () => ({ action: 1 }) })).score,
+    ];
+    expect(scores[1]!.failures).toEqual({ bust: 1 });
+    expect(Object.keys(scores[0]!.failures!)).toEqual(["lost", "draw"]);
+    expect(failureKinds(scores)).toEqual(["bust", "lost", "draw"]);
+    // Always standing: 38.07 % won, of infinitely many hands.
+    expect(Math.abs(scores[0]!.successRate - 0.3807)).toBeLessThan(3 * Math.sqrt((0.38 * 0.62) / 400));
+  });
+});
+
 describe("evaluateReferences", () => {
   test("measures the known scores of random, expert and optimal play on NumberLine", async () => {
     const { random, expert, optimal } = await evaluateReferences(
@@ -122,7 +193,7 @@ describe("evaluateReferences", () => {
     // Random play: 28.3 % exactly; three standard errors of 300 episodes are 0.078.
     expect(Math.abs(random.successRate - 0.283)).toBeLessThan(0.078);
     expect(random.actionAccuracy).toBeGreaterThan(0.4);
-    const perfect = { successRate: 1, returnMean: 1, actionAccuracy: 1, illegalRate: 0 };
+    const perfect = { successRate: 1, returnMean: 1, actionAccuracy: 1, failures: {} };
     expect(optimal).toMatchObject({ ...perfect, readingAccuracy: null });
     expect(expert).toMatchObject({ ...perfect, readingAccuracy: 1 });
   });

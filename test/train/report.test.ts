@@ -43,7 +43,9 @@ describe("report.html", () => {
 
   test("shows the scores before and after beside random, expert and optimal play", () => {
     const rows = [
-      ...html.matchAll(/<tr class="[a-z]*"><th>([^<]+)<\/th><td>([^<]+)<\/td><td>([^<]+)<\/td>/g),
+      ...html
+        .split('<table class="scores">')[1]!
+        .matchAll(/<tr class="[a-z]*"><th>([^<]+)<\/th><td>([^<]+)<\/td><td>([^<]+)<\/td>/g),
     ];
     expect(rows.map((row) => row[1])).toEqual([
       "Random play",
@@ -57,6 +59,30 @@ describe("report.html", () => {
     const { after } = JSON.parse(readFileSync(folder.file("summary.json"), "utf8"));
     expect(rows[3]![2]).toBe(`${(100 * after.successRate).toFixed(1)} %`);
     expect(rows[3]![3]).toMatch(/^\d+\.\d % to \d+\.\d %$/);
+  });
+
+  test("says whether training made the policy better than chance explains", () => {
+    const { improvement } = JSON.parse(readFileSync(folder.file("summary.json"), "utf8"));
+    expect(improvement.sampled.success).toMatchObject({ verdict: "better" });
+    expect(html).toMatch(/<strong>[\d.]+ %<\/strong> after: <span class="good">better<\/span>/);
+    const { value, interval } = improvement.sampled.success;
+    const points = (share: number) => `+${(100 * share).toFixed(1)} %`;
+    expect(html).toContain(
+      `<th>sampled</th><td>${points(value)}</td><td>${points(interval[0])} to ${points(interval[1])}</td>`,
+    );
+  });
+
+  test("breaks down what went wrong", () => {
+    const { before, greedy } = JSON.parse(readFileSync(folder.file("summary.json"), "utf8"));
+    const cells = (name: string, table: number) => {
+      const row = new RegExp(`<th>${name}</th>(.*)</tr>`).exec(html.split('<table class="scores">')[table]!);
+      return [...row![1]!.matchAll(/<td>([^<]*)<\/td>/g)].map((match) => match[1]);
+    };
+    const wrong = (100 * before.faults.wrong).toFixed(1);
+    expect(before.faults.wrong).toBeGreaterThan(0.3);
+    expect(cells("Before, sampled", 3)).toEqual(["0.0 %", "0.0 %", "-", `${wrong} %`]);
+    expect(cells("After, greedy", 3)).toEqual(["0.0 %", "0.0 %", "-", "0.0 %"]);
+    expect(greedy.after.failures).toEqual({});
   });
 
   test("shows the recorded episodes with pictures, prompt, text, action and reward", () => {

@@ -356,6 +356,11 @@ const storages: readonly Storage[] = [
 ];
 
 export const rowCases: readonly TrafficCase[] = [
-  ...storages.flatMap((storage) => [...norms(storage), ...rows(storage), dropped(storage), ...elements(storage)]),
+  ...storages.flatMap((storage) => [
+    ...norms(storage),
+    ...rows(storage),
+    dropped(storage),
+    ...elements(storage),
+  ]),
   ...optimizer(),
 ];
