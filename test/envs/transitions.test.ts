@@ -137,6 +137,14 @@ describe("transitions equal the original's, sample in test/golden/gym-cards", ()
   });
 });
 
+test("a formula that equals the target without all cards is wrong, as in the original", () => {
+  const game = new Points24();
+  game.resetTo(["C4", "D6", "HA", "SA"]);
+  const { labels } = game.actionSpace;
+  for (const token of ["4", "*", "6"]) game.step(labels.indexOf(token));
+  expect(game.step(labels.indexOf("="))).toMatchObject({ reward: -1, terminated: true, truncated: false });
+});
+
 const file = sharedData("gym-cards/traces.json.gz");
 
 describe.skipIf(file === undefined)(
