@@ -67,7 +67,7 @@ export function createFrame(width: number, height: number, color: Color): Frame 
 
 /** A copy of a frame, to draw on. */
 export function copyFrame({ width, height, data }: Frame): Frame {
-  return { width, height, data: new Uint8Array(data) };
+  return { width, height, data: data.slice() };
 }
 
 /**
