@@ -5,7 +5,7 @@ import { bestReturnStrategy, handTotal } from "./blackjack-strategy.js";
 import { drawCard, loadCards } from "./card-drawing.js";
 import { cardIndex, cardValue, ranks, suits } from "./cards.js";
 import { projectAction } from "./projection.js";
-import { createFrame, drawText, felt, loadFont, white } from "./rendering.js";
+import { createFrame, drawText, felt, loadFont, white, withFrame } from "./rendering.js";
 
 /** State of Blackjack, never the policy's to see: the dealer's cards but the first are face down. */
 export interface BlackjackInfo {
@@ -176,7 +176,7 @@ export class Blackjack implements Environment<BlackjackInfo> {
     const player = [nextCard(), nextCard()];
     const info = { dealer, player, steps: 0 };
     this.#episode = { info, nextCard };
-    return { frame: this.#draw(info), info };
+    return withFrame({ info }, () => this.#draw(info));
   }
 
   #result(
@@ -186,7 +186,7 @@ export class Blackjack implements Environment<BlackjackInfo> {
     terminated: boolean,
   ): StepResult<BlackjackInfo> {
     this.#episode = terminated ? undefined : { info, nextCard };
-    return { frame: this.#draw(info), reward, terminated, truncated: false, info };
+    return withFrame({ reward, terminated, truncated: false, info }, () => this.#draw(info));
   }
 
   /** The dealer's hidden cards stay hidden at the end too. */

@@ -2,12 +2,7 @@ import type { Random } from "../../src/random.js";
 import type { Frame } from "../env.js";
 import { drawCard, loadCards } from "./card-drawing.js";
 import { ranks, suits } from "./cards.js";
-import {
-  FormulaGame,
-  type FormulaGameOptions,
-  type FormulaGameSpec,
-  type FormulaInfo,
-} from "./formula-game.js";
+import { FormulaGame, type FormulaGameOptions, type FormulaGameSpec } from "./formula-game.js";
 import { ezPointsSolver } from "./formula-solver.js";
 import { createFrame, drawText, felt, loadFont, white } from "./rendering.js";
 
@@ -45,23 +40,28 @@ function deal(random: Random): string[] {
   return random.uniform() < 0.5 ? [second, first] : [first, second];
 }
 
-function draw({ cards, formula }: FormulaInfo): Frame {
+function drawHand(cards: readonly string[]): Frame {
   const frame = createFrame(FRAME_SIZE, FRAME_SIZE, felt);
   const atlas = loadCards("135x189");
   cards.forEach((card, i) => {
     drawCard(frame, atlas, card, 5 + Math.floor(i * atlas.width * 1.1), 55);
   });
-  drawText(frame, loadFont("dejavu-sans-20"), `Formula: ${formula.join(" ")}`, 10, 258, white);
   return frame;
 }
 
-const spec: FormulaGameSpec = {
+function drawFormula(frame: Frame, formula: readonly string[]): void {
+  drawText(frame, loadFont("dejavu-sans-20"), `Formula: ${formula.join(" ")}`, 10, 258, white);
+}
+
+/** What EZPoints adds to `FormulaGame`. */
+export const ezPointsSpec: FormulaGameSpec = {
   id: "gym-cards/ez-points-v1",
   solver: ezPointsSolver,
   handSize: 2,
   prompt,
   deal,
-  draw,
+  drawHand,
+  drawFormula,
 };
 
 /**
@@ -77,6 +77,6 @@ const spec: FormulaGameSpec = {
  */
 export class EZPoints extends FormulaGame {
   constructor(options: FormulaGameOptions = {}) {
-    super(spec, options);
+    super(ezPointsSpec, options);
   }
 }

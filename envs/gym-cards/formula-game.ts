@@ -6,6 +6,7 @@ import { formulaEquals } from "./formula.js";
 import type { FormulaSolver } from "./formula-solver.js";
 import { projectAction } from "./projection.js";
 import { pythonFormulaEquals } from "./python-formula.js";
+import { copyFrame, withFrame } from "./rendering.js";
 
 /** State of EZPoints and Points24, never the policy's to see. */
 export interface FormulaInfo {
@@ -35,7 +36,10 @@ export interface FormulaGameSpec {
   /** @param formula the tokens so far as one string */
   prompt(formula: string, thoughts: boolean): string;
   deal(random: Random): string[];
-  draw(info: FormulaInfo): Frame;
+  /** What stays the same while a hand is played. */
+  drawHand(cards: readonly string[]): Frame;
+  /** Draws the formula onto a copy of that. */
+  drawFormula(frame: Frame, formula: readonly string[]): void;
 }
 
 /** How an episode failed; the first that applies, in this order. */
@@ -85,6 +89,8 @@ export abstract class FormulaGame implements Environment<FormulaInfo> {
   readonly #isTarget: (formula: readonly string[]) => boolean;
   /** The running episode; undefined before the first and after the end of each. */
   #episode: FormulaInfo | undefined;
+  /** What all frames of the episode begin with, once one was drawn. */
+  #hand: { readonly cards: readonly string[]; readonly frame: Frame } | undefined;
 
   constructor(spec: FormulaGameSpec, { thoughts = true, referenceEval = false }: FormulaGameOptions) {
     const { target, symbols } = spec.solver.rules;
@@ -118,7 +124,7 @@ export abstract class FormulaGame implements Environment<FormulaInfo> {
     if (cards.length !== handSize) throw new OutOfRangeError("cards", `${handSize} cards`, cards.length);
     const info = { cards: [...cards], numbers: cards.map(cardValue), formula: [], steps: 0 };
     this.#episode = info;
-    return { frame: this.#spec.draw(info), info };
+    return withFrame({ info }, () => this.#draw(info));
   }
 
   step(action: number): StepResult<FormulaInfo> {
@@ -142,7 +148,7 @@ export abstract class FormulaGame implements Environment<FormulaInfo> {
     const info = { ...before, formula: [...formula, isLegal ? token : PLACEHOLDER] };
     this.#episode = info;
     const reward = isLegal ? 0 : WRONG_REWARD;
-    return { frame: this.#spec.draw(info), reward, terminated: false, truncated: false, info };
+    return withFrame({ reward, terminated: false, truncated: false, info }, () => this.#draw(info));
   }
 
   prompt({ formula }: FormulaInfo): string {
@@ -187,7 +193,14 @@ export abstract class FormulaGame implements Environment<FormulaInfo> {
     }: { reward: number; terminated?: boolean; truncated?: boolean },
   ): StepResult<FormulaInfo> {
     this.#episode = undefined;
-    return { frame: this.#spec.draw(info), reward, terminated, truncated, info };
+    return withFrame({ reward, terminated, truncated, info }, () => this.#draw(info));
+  }
+
+  #draw({ cards, formula }: FormulaInfo): Frame {
+    if (this.#hand?.cards !== cards) this.#hand = { cards, frame: this.#spec.drawHand(cards) };
+    const frame = copyFrame(this.#hand.frame);
+    this.#spec.drawFormula(frame, formula);
+    return frame;
   }
 }
 

@@ -2,7 +2,7 @@ import { deriveKey, Random } from "../../src/random.js";
 import type { ActionSpace, Environment, EpisodeOutcome, Frame, ResetResult, StepResult } from "../env.js";
 import { NoEpisodeError, OutOfRangeError } from "../errors.js";
 import { projectAction } from "./projection.js";
-import { black, createFrame, drawText, loadFont, white } from "./rendering.js";
+import { black, createFrame, drawText, loadFont, white, withFrame } from "./rendering.js";
 
 export interface NumberLineState {
   /** Where to go, 0 to 5. */
@@ -116,7 +116,7 @@ export class NumberLine implements Environment<NumberLineInfo> {
       throw new OutOfRangeError("target", "a number other than current", target);
     const info = { target, current, steps: 0 };
     this.#episode = info;
-    return { frame: renderFrame(info), info };
+    return withFrame({ info }, () => draw(info));
   }
 
   step(action: number): StepResult<NumberLineInfo> {
@@ -133,7 +133,7 @@ export class NumberLine implements Environment<NumberLineInfo> {
     // Only a start with paperReset stands at its target; what it moves to is seen from the next frame on.
     const goesOn = steps === 0 && before === target ? { ...info, target: (target + 1) % MAX_POSITION } : info;
     this.#episode = terminated || truncated ? undefined : goesOn;
-    return { frame: renderFrame(info), reward, terminated, truncated, info };
+    return withFrame({ reward, terminated, truncated, info }, () => draw(info));
   }
 
   prompt(_info: NumberLineInfo): string {
@@ -163,7 +163,7 @@ export class NumberLine implements Environment<NumberLineInfo> {
   }
 }
 
-function renderFrame({ target, current }: NumberLineState): Frame {
+function draw({ target, current }: NumberLineState): Frame {
   const frame = createFrame(FRAME_SIZE, FRAME_SIZE, white);
   const font = loadFont("dejavu-sans-bold-36");
   drawText(frame, font, `Target: ${target}`, 30, 60, black);

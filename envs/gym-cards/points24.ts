@@ -2,12 +2,7 @@ import type { Random } from "../../src/random.js";
 import type { Frame } from "../env.js";
 import { drawCard, loadCards } from "./card-drawing.js";
 import { ranks, suits } from "./cards.js";
-import {
-  FormulaGame,
-  type FormulaGameOptions,
-  type FormulaGameSpec,
-  type FormulaInfo,
-} from "./formula-game.js";
+import { FormulaGame, type FormulaGameOptions, type FormulaGameSpec } from "./formula-game.js";
 import { points24Solver } from "./formula-solver.js";
 import { createFrame, drawText, felt, loadFont, white } from "./rendering.js";
 
@@ -35,26 +30,30 @@ function deal(random: Random): string[] {
   return Array.from({ length: HAND_SIZE }, () => random.pick(suits) + random.pick(ranks));
 }
 
-function draw({ cards, formula }: FormulaInfo): Frame {
+function drawHand(cards: readonly string[]): Frame {
   const frame = createFrame(FRAME_SIZE, FRAME_SIZE, felt);
   const atlas = loadCards("67x93");
   cards.forEach((card, i) => {
     drawCard(frame, atlas, card, 5 + Math.floor(i * atlas.width * 1.1), 103);
   });
-  const font = loadFont("dejavu-sans-16");
-  drawText(frame, font, "Formula:", 10, 210, white);
-  // Long formulas run off the frame, as in the reference.
-  drawText(frame, font, formula.join(" "), 10, 240, white);
+  drawText(frame, loadFont("dejavu-sans-16"), "Formula:", 10, 210, white);
   return frame;
 }
 
-const spec: FormulaGameSpec = {
+/** Long formulas run off the frame, as in the reference. */
+function drawFormula(frame: Frame, formula: readonly string[]): void {
+  drawText(frame, loadFont("dejavu-sans-16"), formula.join(" "), 10, 240, white);
+}
+
+/** What Points24 adds to `FormulaGame`. */
+export const points24Spec: FormulaGameSpec = {
   id: "gym-cards/points24-v1",
   solver: points24Solver,
   handSize: HAND_SIZE,
   prompt,
   deal,
-  draw,
+  drawHand,
+  drawFormula,
 };
 
 /**
@@ -69,6 +68,6 @@ const spec: FormulaGameSpec = {
  */
 export class Points24 extends FormulaGame {
   constructor(options: FormulaGameOptions = {}) {
-    super(spec, options);
+    super(points24Spec, options);
   }
 }

@@ -122,10 +122,30 @@ function multiply(a: Value, b: Value): Value {
   return typeof a === "bigint" && typeof b === "bigint" ? a * b : toFloat(a) * toFloat(b);
 }
 
-/** Exact for ints up to 2^53; larger ones are rounded to floats first, where Python rounds the quotient once. */
 function divide(a: Value, b: Value): number {
   if (Number(b) === 0) throw new NoNumber();
+  if (typeof a === "bigint" && typeof b === "bigint") return divideInts(a, b);
   return toFloat(a) / toFloat(b);
+}
+
+/** The quotient of any two ints, rounded once to the nearest float. b is not 0. */
+function divideInts(a: bigint, b: bigint): number {
+  const sign = a < 0n === b < 0n ? 1 : -1;
+  const divisor = magnitude(b);
+  // More bits than a float has, and a last one that says whether there would be others, round as all of them do.
+  const shift = BigInt(Math.max(0, 66 + bitsOf(b) - bitsOf(a)));
+  const dividend = magnitude(a) << shift;
+  const isExact = dividend % divisor === 0n;
+  const quotient = (dividend / divisor) | (isExact ? 0n : 1n);
+  return (sign * toFloat(quotient)) / 2 ** Number(shift);
+}
+
+function magnitude(int: bigint): bigint {
+  return int < 0n ? -int : int;
+}
+
+function bitsOf(int: bigint): number {
+  return magnitude(int).toString(2).length;
 }
 
 function floorDivide(a: Value, b: Value): Value {
@@ -145,8 +165,12 @@ function floorDivide(a: Value, b: Value): Value {
 
 function power(base: Value, exponent: Value): Value {
   if (typeof base === "bigint" && typeof exponent === "bigint" && exponent >= 0n) {
-    const bits = (base < 0n ? -base : base).toString(2).length;
-    if (BigInt(bits) * exponent > BigInt(MAX_POWER_BITS) && base !== 0n && base !== 1n && base !== -1n)
+    if (
+      BigInt(bitsOf(base)) * exponent > BigInt(MAX_POWER_BITS) &&
+      base !== 0n &&
+      base !== 1n &&
+      base !== -1n
+    )
       throw new NoNumber();
     return base ** exponent;
   }

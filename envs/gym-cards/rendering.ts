@@ -65,6 +65,30 @@ export function createFrame(width: number, height: number, color: Color): Frame 
   return { width, height, data };
 }
 
+/** A copy of a frame, to draw on. */
+export function copyFrame({ width, height, data }: Frame): Frame {
+  return { width, height, data: data.slice() };
+}
+
+/**
+ * A result with its frame, which is drawn when it is first read: a caller that only follows the state never pays for pixels.
+ *
+ * @param draw called at most once; depends on nothing that changes
+ */
+export function withFrame<Result extends object>(
+  result: Result,
+  draw: () => Frame,
+): Result & { readonly frame: Frame } {
+  let frame: Frame | undefined;
+  return {
+    ...result,
+    get frame() {
+      frame ??= draw();
+      return frame;
+    },
+  };
+}
+
 /**
  * Draws one line of text onto the frame; what lies outside is clipped. Kerning is applied, ligatures are
  * not. Equal to Pillow's `ImageDraw.text` with Raqm layout: the pen moves in 1/64 pixel, each glyph is put
@@ -91,19 +115,29 @@ export function drawText(frame: Frame, font: Font, text: string, x: number, y: n
 
 /** Blends a glyph's ink onto the frame, its top left corner at (left, top). */
 function blendGlyph(frame: Frame, font: Font, glyph: Glyph, left: number, top: number, color: Color): void {
+  const { data, width } = frame;
+  const { coverage, stride } = font;
+  const [red, green, blue] = color;
   const firstRow = Math.max(0, -top);
   const endRow = Math.min(glyph.height, frame.height - top);
   const firstColumn = Math.max(0, -left);
-  const endColumn = Math.min(glyph.width, frame.width - left);
+  const endColumn = Math.min(glyph.width, width - left);
   for (let row = firstRow; row < endRow; row++) {
+    const ink = row * stride + glyph.x;
+    const pixels = 3 * ((top + row) * width + left);
     for (let column = firstColumn; column < endColumn; column++) {
-      const alpha = font.coverage[row * font.stride + glyph.x + column]!;
+      const alpha = coverage[ink + column]!;
       if (alpha === 0) continue;
-      const pixel = 3 * ((top + row) * frame.width + left + column);
-      for (let channel = 0; channel < 3; channel++) {
-        const old = frame.data[pixel + channel]!;
-        frame.data[pixel + channel] = Math.round((old * (255 - alpha) + color[channel]! * alpha) / 255);
-      }
+      const pixel = pixels + 3 * column;
+      data[pixel] = blend(data[pixel]!, red, alpha);
+      data[pixel + 1] = blend(data[pixel + 1]!, green, alpha);
+      data[pixel + 2] = blend(data[pixel + 2]!, blue, alpha);
     }
   }
+}
+
+/** round((old (255 - alpha) + ink alpha) / 255) in integers, exact for bytes. */
+function blend(old: number, ink: number, alpha: number): number {
+  const scaled = old * (255 - alpha) + ink * alpha + 128;
+  return (scaled + (scaled >> 8)) >> 8;
 }

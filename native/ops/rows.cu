@@ -5,8 +5,7 @@
 #include "cuda/scatter_rows.cuh"
 
 // gather_rows: one block per row. scatter_add_rows: `scatter_rows_kernel`. sum_rows: `column_partials_kernel`. add:
-// `elementwise_kernel`. All are bound by memory traffic; x and y may be stored in different types. Registers on sm_80: at most
-// 72.
+// `elementwise_kernel`. All are bound by memory traffic; x and y may be stored in different types. Registers on sm_80: at most 71.
 
 namespace sightline::cuda {
 
