@@ -23,7 +23,8 @@ const sizes = [
 const SHADES = 8;
 
 const files = [];
-for (const suit of "CDHS") for (const rank of "A23456789TJQK") files.push(join("2color-bf", `${rank}${suit}.svg`));
+for (const suit of "CDHS")
+  for (const rank of "A23456789TJQK") files.push(join("2color-bf", `${rank}${suit}.svg`));
 files.push("back.svg");
 
 const reduce = (value) => Math.min(255, Math.round(value / SHADES) * SHADES);
@@ -36,7 +37,8 @@ for (const [width, height] of sizes) {
       .replace(/ height="[^"]*in"/, ` height="${height}"`)
       .replace(/ width="[^"]*in"/, ` width="${width}"`);
     const image = new Resvg(svg, { background: "black" }).render();
-    if (image.width !== width || image.height !== height) throw new Error(`${file}: ${image.width} x ${image.height}`);
+    if (image.width !== width || image.height !== height)
+      throw new Error(`${file}: ${image.width} x ${image.height}`);
     const { pixels } = image;
     for (let i = 0; i < pixels.length; i++) {
       atlas.data[4 * width * height * index + i] = i % 4 === 3 ? 255 : reduce(pixels[i]);
