@@ -15,7 +15,7 @@ export interface ActionSpace {
   readonly labels: readonly string[];
 }
 
-/** The start of an episode. */
+/** The start of an episode. The frame may be drawn when it is first read; whenever that is, it shows the start. */
 export interface ResetResult<Info> {
   readonly frame: Frame;
   readonly info: Info;
@@ -23,7 +23,7 @@ export interface ResetResult<Info> {
 
 /** One step of an episode. */
 export interface StepResult<Info> {
-  /** What is seen after the action. */
+  /** What is seen after the action. May be drawn when it is first read; whenever that is, it shows this state. */
   readonly frame: Frame;
   readonly reward: number;
   /** The task itself ended (goal reached, game lost): the value of the next state is zero. */

@@ -16,6 +16,7 @@ export type {
   StepResult as EnvironmentStep,
 } from "../envs/env.js";
 export { NoEpisodeError, OutOfRangeError } from "../envs/errors.js";
+export { Blackjack, type BlackjackInfo, type BlackjackOptions } from "../envs/gym-cards/blackjack.js";
 export { BlackjackExpert } from "../envs/gym-cards/blackjack-expert.js";
 export {
   type BlackjackObjective,
@@ -24,7 +25,9 @@ export {
   handTotal,
 } from "../envs/gym-cards/blackjack-strategy.js";
 export type { ExpertOptions } from "../envs/gym-cards/expert.js";
+export { EZPoints } from "../envs/gym-cards/ez-points.js";
 export { EZPointsExpert } from "../envs/gym-cards/ez-points-expert.js";
+export type { FormulaGameOptions, FormulaInfo } from "../envs/gym-cards/formula-game.js";
 export { type FormulaRules, FormulaSolver } from "../envs/gym-cards/formula-solver.js";
 export {
   NumberLine,
@@ -33,17 +36,20 @@ export {
   type NumberLineState,
 } from "../envs/gym-cards/number-line.js";
 export { NumberLineExpert } from "../envs/gym-cards/number-line-expert.js";
+export { Points24 } from "../envs/gym-cards/points24.js";
 export { Points24Expert } from "../envs/gym-cards/points24-expert.js";
 export { projectAction } from "../envs/gym-cards/projection.js";
 export {
   black,
   type Color,
+  copyFrame,
   createFrame,
   drawText,
   type Font,
   type FontName,
   loadFont,
   white,
+  withFrame,
 } from "../envs/gym-cards/rendering.js";
 
 // Algorithms
