@@ -54,7 +54,7 @@ function drawFormula(frame: Frame, formula: readonly string[]): void {
 }
 
 /** What EZPoints adds to `FormulaGame`. */
-export const ezPointsSpec: FormulaGameSpec = {
+const ezPointsSpec: FormulaGameSpec = {
   id: "gym-cards/ez-points-v1",
   solver: ezPointsSolver,
   handSize: 2,

@@ -46,7 +46,7 @@ function drawFormula(frame: Frame, formula: readonly string[]): void {
 }
 
 /** What Points24 adds to `FormulaGame`. */
-export const points24Spec: FormulaGameSpec = {
+const points24Spec: FormulaGameSpec = {
   id: "gym-cards/points24-v1",
   solver: points24Solver,
   handSize: HAND_SIZE,
