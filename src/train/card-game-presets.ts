@@ -1,5 +1,6 @@
 /** Presets of the card games on models small enough for two cores. */
 import type { RunConfigInput } from "./config.js";
+import { publishedPanels } from "./published-panels.js";
 
 /**
  * PPO on EZPoints from the checkpoint that ships: a model that reads both cards and is wrong about the next token every other
@@ -19,6 +20,7 @@ const ezPoints: RunConfigInput = {
     finalLearningRate: 5e-5,
     warmupSteps: 16,
   },
+  evaluation: publishedPanels["ez-points"]!,
 };
 
 /**
@@ -35,7 +37,51 @@ const ezPointsSft: RunConfigInput = {
   evaluation: { episodes: 20 },
 };
 
+/**
+ * PPO on Blackjack from the checkpoint that ships: a model that counts its points and decides no better than a coin. A hand's end is
+ * mostly chance, so an update rests on 1024 decisions, and a checkpoint is chosen on 1000 further hands.
+ */
+const blackjack: RunConfigInput = {
+  algorithm: "ppo",
+  task: "blackjack",
+  model: { checkpoint: "tiny-vlm-blackjack", frozen: ["vision"] },
+  precision: "bf16",
+  environments: 64,
+  ppo: {
+    updates: 25,
+    minibatchSize: 256,
+    dualClip: 3,
+    klCoefficient: 1,
+    learningRate: 3e-4,
+    finalLearningRate: 5e-5,
+    warmupSteps: 8,
+  },
+  evaluation: { ...publishedPanels.blackjack!, selectionEpisodes: 1000 },
+};
+
+/** The supervised start of `blackjack`, from fresh weights: the expert counts correctly and errs in every second decision. */
+const blackjackSft: RunConfigInput = {
+  algorithm: "sft",
+  task: "blackjack",
+  model: { checkpoint: "tiny-vlm-blackjack", weights: "fresh" },
+  precision: "bf16",
+  sft: { steps: 2500, errorRate: 0.5, maxRandomSteps: 2 },
+  evaluation: { episodes: 50 },
+};
+
+/** Goes on from the run of `blackjack-sft` with other demonstrations: points are then read in nearly all hands. */
+const blackjackSftRefine: RunConfigInput = {
+  ...blackjackSft,
+  model: { checkpoint: "runs/blackjack-start/checkpoints/best" },
+  seed: 2,
+  sft: { ...blackjackSft.sft, steps: 3000 },
+  evaluation: { episodes: 200 },
+};
+
 export const cardGamePresets: Readonly<Record<string, () => RunConfigInput>> = {
   "ez-points": () => ezPoints,
+  blackjack: () => blackjack,
   "ez-points-sft": () => ezPointsSft,
+  "blackjack-sft": () => blackjackSft,
+  "blackjack-sft-refine": () => blackjackSftRefine,
 };

@@ -148,11 +148,11 @@ describe("sightline", () => {
   test("documents every setting and its default in the help of its command", async () => {
     const { stdout } = await cli(["train", "--help"]);
     expect(stdout).toMatch(
-      /Presets: number-line, ez-points, number-line-llava-1\.6-mistral-7b, ez-points-llava.*, points24-llava.*, blackjack-llava/,
+      /Presets: number-line, ez-points, blackjack, number-line-llava-1\.6-mistral-7b, ez-points-llava.*, points24-llava.*, blackjack-llava/,
     );
     expect(stdout).toMatch(/ {2}ppo\.clipRange\n {6}.*Takes a number > 0 and < 1\. Default: 0\.1\./);
     expect((await cli(["sft", "--help"])).stdout).toContain(
-      "Presets: number-line-sft, number-line-sft-refine, ez-points-sft\n",
+      "Presets: number-line-sft, number-line-sft-refine, ez-points-sft, blackjack-sft, blackjack-sft-refine\n",
     );
   });
 
