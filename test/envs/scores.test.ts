@@ -61,7 +61,7 @@ function checkScore<Info>(
 }
 
 /** Uniform random actions. */
-function uniform(game: Environment<never>): () => number {
+function uniform(game: Pick<Environment, "actionSpace">): () => number {
   const random = new Random(deriveKey(7));
   const actions = game.actionSpace.labels.length;
   return () => random.integer(actions);
