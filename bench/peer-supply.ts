@@ -60,10 +60,11 @@ export class PeerSupply {
 export interface Peers {
   readonly pytorch: PeerSupply;
   readonly llamaCpp: PeerSupply;
+  readonly pillow: PeerSupply;
 }
 
 /**
- * Looks for the peers: PyTorch in the interpreter that `SIGHTLINE_BENCH_PYTHON` names, else in `python3`; llama.cpp
+ * Looks for the peers: PyTorch and Pillow in the interpreter that `SIGHTLINE_BENCH_PYTHON` names, else in `python3`; llama.cpp
  * in the folder that `SIGHTLINE_BENCH_LLAMA` names, where node-llama-cpp is installed.
  *
  * @param wanted false: none are used
@@ -71,25 +72,36 @@ export interface Peers {
 export function findPeers(threads: number, wanted: boolean): Peers {
   const supply = (title: string, find: () => PeerCommand | { missing: string }) =>
     new PeerSupply(title, wanted ? find() : undefined, threads);
-  return { pytorch: supply("PyTorch", findPytorch), llamaCpp: supply("llama.cpp", findLlamaCpp) };
+  return {
+    pytorch: supply("PyTorch", () => findPython("PyTorch", "torch_peer.py", "torch 2", CHECK_TORCH)),
+    llamaCpp: supply("llama.cpp", findLlamaCpp),
+    pillow: supply("Pillow", () => findPython("Pillow", "pillow_peer.py", "PIL", "import PIL")),
+  };
 }
 
 const peerScript = (file: string) => packagePath("bench", "peers", file);
 
-function findPytorch(): PeerCommand | { missing: string } {
+const CHECK_TORCH = "import torch; assert int(torch.__version__[0]) >= 2";
+
+/** A peer script of Python. @param check a program that fails where `needs` is not installed */
+function findPython(
+  title: string,
+  file: string,
+  needs: string,
+  check: string,
+): PeerCommand | { missing: string } {
   const { SIGHTLINE_BENCH_PYTHON: named } = process.env;
   const interpreter = named ?? "python3";
-  const script = peerScript("torch_peer.py");
-  if (!existsSync(script)) return { missing: "bench/peers/torch_peer.py does not exist" };
-  const probe = spawnSync(interpreter, ["-c", "import torch; assert int(torch.__version__[0]) >= 2"]);
-  if (probe.status !== 0) {
+  const script = peerScript(file);
+  if (!existsSync(script)) return { missing: `bench/peers/${file} does not exist` };
+  if (spawnSync(interpreter, ["-c", check]).status !== 0) {
     return {
       missing:
-        `${named === undefined ? "python3" : "the interpreter of SIGHTLINE_BENCH_PYTHON"} cannot import torch 2; ` +
+        `${named === undefined ? "python3" : "the interpreter of SIGHTLINE_BENCH_PYTHON"} cannot import ${needs}; ` +
         "let SIGHTLINE_BENCH_PYTHON name an interpreter that has bench/peers/requirements.txt installed",
     };
   }
-  return { title: "PyTorch", command: interpreter, args: [script] };
+  return { title, command: interpreter, args: [script] };
 }
 
 function findLlamaCpp(): PeerCommand | { missing: string } {

@@ -175,6 +175,20 @@ export const targets: readonly Target[] = [
     atLeast: 2,
   },
   {
+    ...everyRatio,
+    title: "NumberLine, steps with frames on one core: 15x the original's drawing",
+    rows: /^envs\/number-line\/steps$/,
+    peer: /Pillow/,
+    atLeast: 15,
+  },
+  {
+    ...everyRatio,
+    title: "EZPoints, Points24, Blackjack, steps with frames on one core: 100x the original's drawing",
+    rows: /^envs\/(ez-points|points24|blackjack)\/steps$/,
+    peer: /Pillow/,
+    atLeast: 100,
+  },
+  {
     title: "The whole default run (`npm start`): at most 120 s",
     rows: /^rollout\/number-line\/whole-run$/,
     figure: "value",

@@ -28,6 +28,9 @@ describe("npm run bench", () => {
     expect(machine).toMatchObject({ threads: 1, repeats: 1, quick: true });
     expect(rows.map(({ id, unit }) => [id, unit])).toEqual([
       ["envs/number-line/steps", "steps/s"],
+      ["envs/ez-points/steps", "steps/s"],
+      ["envs/points24/steps", "steps/s"],
+      ["envs/blackjack/steps", "steps/s"],
       ["envs/number-line/frames", "frames/s"],
     ]);
     for (const row of rows) expect(row).toMatchObject({ value: expect.any(Number), peer: null, note: null });
