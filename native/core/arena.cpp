@@ -95,10 +95,11 @@ void Arena::trim() {
   }
 }
 
-ArenaPool::~ArenaPool() {
+void ArenaPool::clear() {
   std::lock_guard lock(arena_.mutex_);
   for (const auto& [block, free] : free_)
     for (void* data : free) arena_.release(data, block.second, block.first);
+  free_.clear();
 }
 
 ArenaPool::Scope::Scope(ArenaPool& pool) : arena_(pool.arena_) {

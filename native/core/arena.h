@@ -89,16 +89,19 @@ class Arena {
 
 /**
  * Blocks that an arena sets aside for work that comes again and again. What is allocated inside a `Scope` is the pool's: it goes
- * back to the pool, which gives it to later allocations of its scopes, and to nobody else for as long as the pool or any of
- * its blocks has an owner. So work that was recorded with these addresses may run again. The arena counts a pool's blocks as in
+ * back to the pool, which gives it to later allocations of its scopes that need as much or less, and to nobody else for as long as
+ * the pool or any of its blocks has an owner. So work that was recorded with these addresses may run again. The arena counts a pool's blocks as in
  * use, each for the purpose it was first allocated for.
  */
 class ArenaPool : public std::enable_shared_from_this<ArenaPool> {
  public:
   explicit ArenaPool(Arena& arena) : arena_(arena) {}
-  ~ArenaPool();
+  ~ArenaPool() { clear(); }
   ArenaPool(const ArenaPool&) = delete;
   ArenaPool& operator=(const ArenaPool&) = delete;
+
+  /** Gives back to the arena what is not allocated now. What was recorded with these addresses must not run again. */
+  void clear();
 
   /** The arena allocates from the pool, for whichever thread, while this lives. Scopes do not nest. */
   class Scope {

@@ -53,7 +53,6 @@ void GraphRecorder::forget() {
 
 void GraphRecorder::run(const StepSize& size, const std::function<void()>& step) {
   if (unsupported_ || context_.profiler() != nullptr) return PooledStepRecorder::run(size, step);
-  make_room(size);
   const auto found = graphs_.find(size);
   if (found == graphs_.end()) {
     PooledStepRecorder::run(size, step);

@@ -35,7 +35,7 @@ DecodeStep::DecodeStep(Device& device, Vlm& vlm, int64_t most_rows)
 DrawnTokens DecodeStep::run(const std::vector<DecodeRow>& rows) {
   size_t most_pages = 1;
   for (const DecodeRow& row : rows) most_pages = std::max(most_pages, row.pages->size());
-  const StepSize size{recorder_->padded(static_cast<int64_t>(rows.size())), recorder_->padded(static_cast<int64_t>(most_pages))};
+  const StepSize size = recorder_->next({static_cast<int64_t>(rows.size()), static_cast<int64_t>(most_pages)});
   const auto count = static_cast<size_t>(size.rows);
   // What a row that pads has: the token 0 at position 0, no page and no key, drawn greedily.
   std::vector<int32_t> ids(count, 0), positions(count, 0), lengths(count, 0), slots(count, 0);

@@ -37,34 +37,40 @@ class StepRecorder {
    */
   virtual int64_t padded(int64_t size) const { return size; }
 
-  /** Enqueues what `step` does. @param size the step's own, each part of which `padded` gave */
+  /**
+   * The size to run the next step with, of which each part is `padded`. Where steps are recorded, one that is larger than all before
+   * in either part gets the largest of both, so that the memory of all steps is known at once.
+   * @param needed  rows that are decoded, pages of the longest
+   */
+  virtual StepSize next(const StepSize& needed) { return needed; }
+
+  /** Enqueues what `step` does. @param size  what `next` gave */
   virtual void run([[maybe_unused]] const StepSize& size, const std::function<void()>& step) { step(); }
 };
 
 /**
  * Runs every step with the sizes and in the memory of one that could be recorded. Steps of all sizes share the memory, since they come
- * one after the other: that of the largest serves the smaller ones, and a larger one than all before begins anew. So what is held
- * is what the largest takes, whatever came before it.
+ * one after the other. A step with more rows or more pages than all before begins anew, with the most of both; its memory then
+ * serves the smaller ones, which enqueue the same ops on less. So what is held is what a step of the most rows and the most pages
+ * takes, in whatever order they came, also where no step needed both: what a plan counts that plays the largest step alone.
  */
 class PooledStepRecorder : public StepRecorder {
  public:
-  explicit PooledStepRecorder(Arena& arena) : arena_(arena) {}
+  explicit PooledStepRecorder(Arena& arena) : pool_(std::make_shared<ArenaPool>(arena)) {}
 
   int64_t padded(int64_t size) const override;
+  StepSize next(const StepSize& needed) override;
   void run(const StepSize& size, const std::function<void()>& step) override;
 
  protected:
-  /** Before a step: makes room where it is larger than all before. */
-  void make_room(const StepSize& size);
-  /** The memory of all steps, after `make_room`. */
+  /** The memory of all steps. */
   ArenaPool& pool() { return *pool_; }
-  /** Drops what was recorded in the memory that is about to go. */
+  /** Drops what was recorded in memory that is about to go. */
   virtual void forget() {}
 
  private:
-  Arena& arena_;
   std::shared_ptr<ArenaPool> pool_;
-  /** Of each part the largest so far. */
+  /** The most rows and the most pages so far. */
   StepSize largest_{0, 0};
 };
 
