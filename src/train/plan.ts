@@ -224,34 +224,24 @@ interface Sizes {
 /** Prompts that an engine remembers: as many as it decodes together by default. */
 const rememberedPrompts = 64;
 
-/** Asks for the values of `prompts` others before those of a rollout, as many at a time as there; more than are remembered leave no trace. */
+/**
+ * Shows an engine `prompts` others before those of a rollout, as many at a time as there; more than are remembered leave no trace.
+ * The first of them get responses, since what steps of decoding hold is there when later prompts come; the others need none.
+ */
 async function seePrompts(engine: Engine, sizes: Sizes, prompts: number): Promise<void> {
+  const { model, count, promptTokens, responseTokens } = sizes;
   const seen = Math.min(prompts, rememberedPrompts);
-  const others = distinctPrompts(sizes.model, sizes.promptTokens, sizes.count + seen).slice(sizes.count);
-  for (let first = 0; first < seen; first += sizes.count) {
-    const requests = others
-      .slice(first, first + sizes.count)
-      .map((prompt) =>
-        engine.generate({ prompt, sampling: { temperature: 1 }, randomKey: [0, 0], maxNewTokens: 0 }),
-      );
-    await Promise.all(requests);
-  }
+  const others = distinctPrompts(model, promptTokens, count + seen).slice(count);
+  for (let first = 0; first < seen; first += count)
+    await respond(engine, others.slice(first, first + count), first === 0 ? responseTokens : 0);
 }
 
-async function playRollout(
-  engine: Engine,
-  { model, count, promptTokens, responseTokens }: Sizes,
-): Promise<void> {
-  await Promise.all(
-    distinctPrompts(model, promptTokens, count).map((prompt, index) =>
-      engine.generate({
-        prompt,
-        sampling: { temperature: 1 },
-        randomKey: [0, index],
-        maxNewTokens: responseTokens,
-      }),
-    ),
-  );
+const playRollout = (engine: Engine, { model, count, promptTokens, responseTokens }: Sizes): Promise<void> =>
+  respond(engine, distinctPrompts(model, promptTokens, count), responseTokens);
+
+async function respond(engine: Engine, prompts: readonly Prompt[], maxNewTokens: number): Promise<void> {
+  const request = { sampling: { temperature: 1 }, maxNewTokens };
+  await Promise.all(prompts.map((prompt, i) => engine.generate({ ...request, prompt, randomKey: [0, i] })));
 }
 
 /** A dry run counts what is dropped, whatever it is. */

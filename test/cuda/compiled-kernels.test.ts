@@ -29,7 +29,9 @@ describe.skipIf(nvccMissing)(`the CUDA library${skipReason}`, () => {
       maxBuffer: 2 ** 26,
     });
     if (status !== 0) throw new Error(`npm run build:cuda failed:\n${stdout}${stderr}`);
-    const sources = readdirSync(path.join(root, "native/ops")).filter((name) => name.endsWith(".cu"));
+    const sources = ["native/ops", "native/cuda"]
+      .flatMap((folder) => readdirSync(path.join(root, folder)))
+      .filter((name) => name.endsWith(".cu"));
     kernels = sources.flatMap((source) =>
       parsePtxasReport(readFileSync(path.join(reports, source.replace(/\.cu$/, ".ptxas.txt")), "utf8")),
     );
