@@ -2,6 +2,7 @@ import { beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { knownModels } from "../../src/models/known-models.js";
 import { Engine } from "../../src/native/engine.js";
 import type { EngineOptions, MemoryUse, ModelSpec, Prompt } from "../../src/native/types.js";
+import { planMemory } from "../../src/train/plan.js";
 import { useEmulatedCuda, withoutCuda } from "../emulated-cuda.js";
 import { emulator } from "../emulator/cuda.js";
 import { prompt, tinySpec } from "../native/tiny-engine.js";
@@ -138,6 +139,18 @@ describe.skipIf(withoutCuda !== "")(`memory on the emulated GPU${withoutCuda}`, 
     const held = await generate(all, ragged(ask));
     expect(emulator.violation(0)).toBe("");
     expectPlanned(held, planned);
+  });
+
+  test("is what is planned for generating alone, prompts after prompts", async () => {
+    const ask = (i: number) => ({ prompt: prompt([3 + i, 4, 5, 6]), maxNewTokens: 3 });
+    const waves = [0, 2, 4].map((first) => [ask(first), ask(first + 1)]);
+    const held = await generate({ model: { ...tinySpec, endTokenId: 30 } }, waves);
+    const planned = await planMemory(
+      { model: tinySpec, options: { threads: 2 } },
+      { promptTokens: 8, responseTokens: 3, responses: 2, prompts: 6 },
+    );
+    const peaks = Object.entries(held).map(([purpose, { peakBytes }]) => [purpose, peakBytes]);
+    expect(Object.fromEntries(peaks)).toEqual(planned);
   });
 });
 
