@@ -23,8 +23,10 @@ interface Chance {
   readonly probability: number;
 }
 
-const BUST_ABOVE = 21;
-const DEALER_STANDS_FROM = 17;
+/** A hand of more points has lost. */
+export const BUST_ABOVE = 21;
+/** The dealer takes no card any more, soft or hard. */
+export const DEALER_STANDS_FROM = 17;
 /** Values 1 to 10 of a card from the infinite deck with their probabilities: of 13 ranks four count 10. */
 const deck = Array.from({ length: 10 }, (_, i) => ({ value: i + 1, probability: (i === 9 ? 4 : 1) / 13 }));
 

@@ -1,7 +1,7 @@
 import { deriveKey, Random } from "../../src/random.js";
 import type { ActionSpace, Environment, EpisodeOutcome, Frame, ResetResult, StepResult } from "../env.js";
 import { NoEpisodeError, OutOfRangeError } from "../errors.js";
-import { bestReturnStrategy, handTotal } from "./blackjack-strategy.js";
+import { BUST_ABOVE, bestReturnStrategy, DEALER_STANDS_FROM, handTotal } from "./blackjack-strategy.js";
 import { drawCard, loadCards } from "./card-drawing.js";
 import { cardIndex, cardValue, ranks, suits } from "./cards.js";
 import { projectAction } from "./projection.js";
@@ -26,8 +26,6 @@ export interface BlackjackOptions {
   readonly hiddenFifthCard?: boolean;
 }
 
-const LIMIT = 21;
-const DEALER_STANDS_FROM = 17;
 const FRAME_SIZE = 300;
 const LEFT = 5;
 const OPEN_CARD_TOP = 25;
@@ -57,7 +55,7 @@ function drawnCard(random: Random): string {
 /** Points of a hand; 0 where it has more than 21. */
 function score(hand: readonly string[]): number {
   const { total } = handTotal(hand.map(cardValue));
-  return total > LIMIT ? 0 : total;
+  return total > BUST_ABOVE ? 0 : total;
 }
 
 /**
@@ -167,7 +165,7 @@ export class Blackjack implements Environment<BlackjackInfo> {
   /** The action of the largest expected return; none above 21. */
   optimalActions({ player, dealer }: BlackjackInfo): readonly number[] {
     const hand = handTotal(player.map(cardValue));
-    if (hand.total > LIMIT) return [];
+    if (hand.total > BUST_ABOVE) return [];
     return bestReturnStrategy.shouldHit(hand, cardValue(dealer[0]!)) ? [1] : [0];
   }
 

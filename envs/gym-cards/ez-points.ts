@@ -6,7 +6,6 @@ import { FormulaGame, type FormulaGameOptions, type FormulaGameSpec } from "./fo
 import { ezPointsSolver } from "./formula-solver.js";
 import { createFrame, drawText, felt, loadFont, white } from "./rendering.js";
 
-const TARGET = 12;
 const FRAME_SIZE = 300;
 
 function prompt(formula: string, thoughts: boolean): string {
@@ -34,7 +33,8 @@ function deal(random: Random): string[] {
   const first = random.pick(suits) + ranks[rank - 1]!;
   const value = Math.min(rank, 10);
   const isProduct = [2, 3, 4, 6].includes(value) && random.uniform() < 0.5;
-  const completing = isProduct ? TARGET / value : TARGET - value;
+  const { target } = ezPointsSolver.rules;
+  const completing = isProduct ? target / value : target - value;
   // Value 10 is a ten here, never a face card.
   const second = random.pick(suits) + ranks[completing - 1]!;
   return random.uniform() < 0.5 ? [second, first] : [first, second];

@@ -1,5 +1,6 @@
 import type { Expert } from "../env.js";
 import { decidesWrongly, type ExpertOptions } from "./expert.js";
+import { unusedNumbers } from "./formula.js";
 import type { FormulaInfo } from "./formula-game.js";
 import type { FormulaSolver } from "./formula-solver.js";
 
@@ -64,11 +65,7 @@ export class FormulaExpert implements Expert<FormulaInfo> {
     const wrong = candidates.filter((token) => !right.includes(token));
     const action = wrong[Math.floor(drawn * wrong.length)]!;
     if (action === "=") return this.#finish(formula);
-    const unused = numbers.map(String);
-    for (const token of [...formula, action]) {
-      const index = unused.indexOf(token);
-      if (index !== -1) unused.splice(index, 1);
-    }
+    const unused = unusedNumbers(numbers, [...formula, action]);
     const endsOperand = action === ")" || numbers.includes(Number(action));
     // An operator wants something after it, be it a number that was used before.
     const following = endsOperand || unused.length > 0 ? unused : [numbers[0]!];

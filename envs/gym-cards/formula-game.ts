@@ -2,7 +2,7 @@ import { deriveKey, Random } from "../../src/random.js";
 import type { ActionSpace, Environment, EpisodeOutcome, Frame, ResetResult, StepResult } from "../env.js";
 import { NoEpisodeError, OutOfRangeError } from "../errors.js";
 import { cardValue } from "./cards.js";
-import { formulaEquals } from "./formula.js";
+import { formulaEquals, PLACEHOLDER, unusedNumbers } from "./formula.js";
 import type { FormulaSolver } from "./formula-solver.js";
 import { projectAction } from "./projection.js";
 import { pythonFormulaEquals } from "./python-formula.js";
@@ -56,8 +56,6 @@ export type FormulaFailure =
   | "wrong value";
 
 const LARGEST_NUMBER = 10;
-/** What an illegal number leaves in the formula. */
-const PLACEHOLDER = " ";
 const SOLVED_REWARD = 10;
 const WRONG_REWARD = -1;
 
@@ -141,7 +139,7 @@ export abstract class FormulaGame implements Environment<FormulaInfo> {
       return this.#end(before, { reward: WRONG_REWARD, truncated: true });
     }
     if (token === "=") {
-      const isSolved = unused(numbers, formula).length === 0 && this.#isTarget(formula);
+      const isSolved = unusedNumbers(numbers, formula).length === 0 && this.#isTarget(formula);
       return this.#end(before, { reward: isSolved ? SOLVED_REWARD : WRONG_REWARD, terminated: true });
     }
     const isLegal = this.isLegal(action, before);
@@ -165,14 +163,14 @@ export abstract class FormulaGame implements Environment<FormulaInfo> {
 
   /** Whether the action is a symbol, "=" or a number of the hand that the formula has not used. */
   isLegal(action: number, { numbers, formula }: FormulaInfo): boolean {
-    return action >= LARGEST_NUMBER || unused(numbers, formula).includes(action + 1);
+    return action >= LARGEST_NUMBER || unusedNumbers(numbers, formula).includes(action + 1);
   }
 
   failureOf({ terminated, lastInfo: { numbers, formula } }: EpisodeOutcome<FormulaInfo>): FormulaFailure {
     if (this.#spec.solver.plan(numbers, []) === undefined) return "unsolvable hand";
     if (formula.includes(PLACEHOLDER)) return "illegal number";
     if (!terminated) return "too long";
-    return unused(numbers, formula).length > 0 ? "cards left over" : "wrong value";
+    return unusedNumbers(numbers, formula).length > 0 ? "cards left over" : "wrong value";
   }
 
   /**
@@ -202,14 +200,4 @@ export abstract class FormulaGame implements Environment<FormulaInfo> {
     this.#spec.drawFormula(frame, formula);
     return frame;
   }
-}
-
-/** The numbers of the hand that the formula has not used. */
-function unused(numbers: readonly number[], formula: readonly string[]): number[] {
-  const left = [...numbers];
-  for (const token of formula) {
-    const index = left.indexOf(Number(token));
-    if (index !== -1) left.splice(index, 1);
-  }
-  return left;
 }

@@ -2,6 +2,7 @@
  * Which formulas of EZPoints and Points24 can still be brought to their target, and how: exact arithmetic over everything
  * that the rest of a formula can be.
  */
+import { PLACEHOLDER } from "./formula.js";
 import { add, divide, type Fraction, fraction, multiply, negate } from "./fraction.js";
 
 /** What tells one formula game from another. */
@@ -130,7 +131,7 @@ export class FormulaSolver {
       rest: [...numbers].sort((a, b) => a - b),
     };
     for (const token of formula) {
-      if (token === " ") continue;
+      if (token === PLACEHOLDER) continue;
       position = this.#advance(position, token);
       if (position === undefined) return undefined;
     }

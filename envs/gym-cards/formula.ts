@@ -1,5 +1,18 @@
-/** The value of a formula of the card games, in exact arithmetic. */
+/** Formulas of the card games: what they have used of a hand, and their value in exact arithmetic. */
 import { add, divide, type Fraction, fraction, multiply, negate } from "./fraction.js";
+
+/** What an illegal number leaves in a formula: a token that takes up length and means nothing. */
+export const PLACEHOLDER = " ";
+
+/** The numbers of a hand that a formula has not used, in the order of the hand. */
+export function unusedNumbers(numbers: readonly number[], formula: readonly string[]): number[] {
+  const left = [...numbers];
+  for (const token of formula) {
+    const index = left.indexOf(Number(token));
+    if (index !== -1) left.splice(index, 1);
+  }
+  return left;
+}
 
 /**
  * Evaluates numbers, the operators + - * / with the usual precedence, from left to right, and parentheses; no signs, no powers,
@@ -9,7 +22,7 @@ import { add, divide, type Fraction, fraction, multiply, negate } from "./fracti
  * @returns undefined where the tokens form no expression, or for a division by zero
  */
 export function evaluateFormula(tokens: readonly string[]): Fraction | undefined {
-  const rest = tokens.filter((token) => token !== " ");
+  const rest = tokens.filter((token) => token !== PLACEHOLDER);
   let position = 0;
 
   const expression = (): Fraction | undefined => {

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <map>
-#include <string>
 
 #include "cuda/cuda_context.h"
 #include "ops/step_recorder.h"

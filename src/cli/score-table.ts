@@ -1,5 +1,5 @@
 import { failureKinds, type Score } from "../train/evaluate.js";
-import type { Difference, Improvement, Verdict } from "../train/improvement.js";
+import { type Difference, type Improvement, verdictTexts } from "../train/improvement.js";
 import { formatTable } from "./table.js";
 
 const INTERVAL = "95 % interval";
@@ -44,15 +44,9 @@ export function formatImprovement(improvement: Readonly<Record<string, Improveme
   return formatTable([head, ...rows]);
 }
 
-const verdicts: Readonly<Record<Verdict, string>> = {
-  better: "better",
-  worse: "worse",
-  unclear: "no clear change",
-};
-
 function changeCells({ value, interval: [lower, upper], verdict }: Difference, digits: number): string[] {
   const show = (number: number): string => `${number > 0 ? "+" : ""}${number.toFixed(digits)}`;
-  return [show(value), `${show(lower)} to ${show(upper)}`, verdicts[verdict]];
+  return [show(value), `${show(lower)} to ${show(upper)}`, verdictTexts[verdict]];
 }
 
 function resultCells(score: Score): string[] {

@@ -10,7 +10,8 @@ export class ImageFileError extends Error {
   constructor(
     readonly code: ImageFileErrorCode,
     readonly path: string,
-    problem: string,
+    /** What was expected of the file, and what was found. */
+    readonly problem: string,
     options?: ErrorOptions,
   ) {
     super(`${path}: ${problem}`, options);

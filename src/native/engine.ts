@@ -18,6 +18,9 @@ import type {
   StepResult,
 } from "./types.js";
 
+/** Requests that an engine decodes together, and prompts that it remembers, where `maxBatch` does not say (native/engine/engine.h). */
+export const defaultMaxBatch = 64;
+
 /**
  * One model with everything that happens to it: it answers, scores, takes gradients, steps and is saved. All of
  * it runs on native threads; the event loop stays free.

@@ -4,6 +4,7 @@ import { mkdir, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { PlannedArm } from "./ablation.js";
 import type { Score } from "./evaluate.js";
+import { verdictTexts } from "./improvement.js";
 import { readSummary, type Summary } from "./summary.js";
 import { writeWhole } from "./write-whole.js";
 
@@ -143,7 +144,7 @@ function runCells({ summary, problem }: AblationRun): string[] {
     ...[before, after, greedy.after].map(rateCell),
     String(updates),
     (wallSeconds / 60).toFixed(1),
-    verdict === "unclear" ? "no clear change" : verdict,
+    verdictTexts[verdict],
   ];
 }
 

@@ -11,9 +11,9 @@ import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import type { Demonstration, DemonstrationSource } from "../algorithms/demonstrations.js";
+import { ImageFileError, readImageFile } from "../models/image-file.js";
 import { deriveKey, Random, stream } from "../random.js";
 import { describeReceived } from "./config-error.js";
-import { decodePng } from "./png.js";
 
 /**
  * `DATA_UNREADABLE`: a file that is missing or is no image. `DATA_INVALID`: records that do not follow the format.
@@ -126,12 +126,12 @@ export class DemonstrationData implements DemonstrationSource {
 
 async function load({ place, imagePath, prompt, response }: DemonstrationRecord): Promise<Demonstration> {
   try {
-    return { frame: decodePng(await readFile(imagePath)), prompt, response };
+    return { frame: await readImageFile(imagePath), prompt, response };
   } catch (error) {
-    const reason = (error as Error).message;
+    if (!(error instanceof ImageFileError)) throw error;
     throw new DemonstrationDataError(
       "DATA_UNREADABLE",
-      `${place}: image: expected a PNG file, found ${imagePath} (${reason})`,
+      `${place}: image: expected a PNG file, found ${imagePath} (${error.problem})`,
       { cause: error },
     );
   }

@@ -1,8 +1,8 @@
 /** Evaluation: a fixed panel of seeded episodes, played by a policy or by a reference player. */
-import type { Environment, Frame } from "../../envs/env.js";
+import type { Environment, Frame, ResetResult } from "../../envs/env.js";
 import { deriveKey, Random, stream } from "../random.js";
 import { meanInterval } from "./mean-interval.js";
-import type { Player } from "./players.js";
+import type { Observation, Player } from "./players.js";
 import { wilsonInterval } from "./wilson-interval.js";
 
 /**
@@ -163,13 +163,25 @@ async function playEpisode<Info>(
   const decisions: Judged[] = [];
   const steps: TranscriptStep[] = [];
   let episodeReturn = 0;
-  let { frame, info } = await environment.reset(episodeSeed);
+  let state: ResetResult<Info> = await environment.reset(episodeSeed);
   for (;;) {
     signal?.throwIfAborted();
     const step = decisions.length;
     const randomKey = (purpose: number) => deriveKey(seed, stream.evaluation, purpose, episode, step);
+    const seen = state;
+    const { info } = seen;
     const prompt = environment.prompt(info);
-    const { action: named, text } = await player({ environment, frame, info, prompt, randomKey }, signal);
+    // Frames are drawn when they are read, and most reference players never look.
+    const observation: Observation<Info> = {
+      environment,
+      get frame() {
+        return seen.frame;
+      },
+      info,
+      prompt,
+      randomKey,
+    };
+    const { action: named, text } = await player(observation, signal);
     const action = named ?? new Random(randomKey(stream.fallbackAction)).integer(labels.length);
     const isNamed = named !== undefined;
     decisions.push({
@@ -178,29 +190,26 @@ async function playEpisode<Info>(
       optimal: environment.optimalActions?.(info).includes(action),
       readsState: text === undefined ? undefined : environment.readsState?.(text, info),
     });
-    const { reward, terminated, truncated, ...next } = await environment.step(action);
+    const next = await environment.step(action);
+    const { reward, terminated, truncated } = next;
     episodeReturn += reward;
-    if (isKept)
-      steps.push({ frame, prompt, text: text ?? null, action: labels[action]!, legal: isNamed, reward });
-    ({ frame, info } = next);
+    if (isKept) {
+      const label = labels[action]!;
+      steps.push({ frame: seen.frame, prompt, text: text ?? null, action: label, legal: isNamed, reward });
+    }
+    state = next;
     if (!terminated && !truncated) continue;
 
-    const outcome = { return: episodeReturn, steps: decisions.length, terminated, lastInfo: info };
+    const outcome = { return: episodeReturn, steps: decisions.length, terminated, lastInfo: next.info };
     const success = environment.isSuccess(outcome);
-    const transcript = {
-      episode,
-      seed: episodeSeed,
-      success,
-      return: episodeReturn,
-      steps,
-      finalFrame: frame,
-    };
     return {
       success,
       failure: success ? undefined : environment.failureOf?.(outcome),
       return: episodeReturn,
       decisions,
-      transcript: isKept ? transcript : undefined,
+      transcript: isKept
+        ? { episode, seed: episodeSeed, success, return: episodeReturn, steps, finalFrame: next.frame }
+        : undefined,
     };
   }
 }

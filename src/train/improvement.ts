@@ -10,6 +10,13 @@ export interface Estimate {
 /** `better`, `worse`: the 95 % interval of the difference lies on one side of zero; `unclear`: chance explains it. */
 export type Verdict = "better" | "worse" | "unclear";
 
+/** How tables word a verdict. */
+export const verdictTexts: Readonly<Record<Verdict, string>> = {
+  better: "better",
+  worse: "worse",
+  unclear: "no clear change",
+};
+
 export interface Difference extends Estimate {
   readonly verdict: Verdict;
 }

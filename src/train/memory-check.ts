@@ -2,6 +2,7 @@
 import { readCheckpoint } from "../models/checkpoint.js";
 import { promptTokens } from "../models/prompt-tokens.js";
 import { freeGpuMemory } from "../native/cuda.js";
+import { defaultMaxBatch } from "../native/engine.js";
 import type { RunConfig } from "./config.js";
 import { engineOptions, modelFolder, type PolicyConfig } from "./load-policy.js";
 import { type PlannedMemory, type PlannedUse, planMemory } from "./plan.js";
@@ -49,9 +50,6 @@ export const libraryBytes = 0.5e9;
 /** Features that the engine keeps of images behind what is frozen, at most (native/engine/image_features.cpp). */
 const keptFeatureBytes = 2 ** 28;
 
-/** Episodes of an evaluation that are played side by side, and requests that an engine decodes together. */
-const mostResponses = 64;
-
 /** Episodes whose first prompts are looked at: prompts of a task are nearly equal in length. */
 const promptProbes = 8;
 
@@ -90,7 +88,7 @@ export async function requireMemory(
 /** What a configured run, its evaluations included, asks of its policy at most. */
 export function runUse(config: RunConfig): DeviceUse {
   const { evaluation, activationCheckpointing, precision, model } = config;
-  const evaluated = Math.min(evaluation.episodes, mostResponses);
+  const evaluated = Math.min(evaluation.episodes, defaultMaxBatch);
   const shared = [
     ...(activationCheckpointing ? [] : ["activationCheckpointing, now false"]),
     ...(precision === "bf16" ? [] : [`precision, now ${precision}`]),
@@ -118,7 +116,7 @@ export function runUse(config: RunConfig): DeviceUse {
   const { ppo, quirks, environments } = config;
   const { minibatchSize, microbatchSize = minibatchSize, maxNewTokens, entropyCoefficient } = ppo;
   return {
-    responses: Math.max(evaluated, Math.min(environments, mostResponses)),
+    responses: Math.max(evaluated, Math.min(environments, defaultMaxBatch)),
     prompts: Number.POSITIVE_INFINITY,
     responseTokens: maxNewTokens,
     update: {
@@ -147,7 +145,7 @@ export function evaluationUse({
   precision: PolicyConfig["precision"];
 }): DeviceUse {
   return {
-    responses: Math.min(episodes, mostResponses),
+    responses: Math.min(episodes, defaultMaxBatch),
     prompts: Number.POSITIVE_INFINITY,
     responseTokens: maxNewTokens,
     waysOut: [

@@ -1,5 +1,5 @@
 /** What a run will take on a GPU, counted before it starts: memory by purpose, and the least time that each phase can take. */
-import { Engine } from "../native/engine.js";
+import { defaultMaxBatch, Engine } from "../native/engine.js";
 import type {
   Component,
   EngineOptions,
@@ -221,16 +221,13 @@ interface Sizes {
   readonly responseTokens: number;
 }
 
-/** Prompts that an engine remembers: as many as it decodes together by default. */
-const rememberedPrompts = 64;
-
 /**
  * Shows an engine `prompts` others before those of a rollout, as many at a time as there; more than are remembered leave no trace.
  * The first of them get responses, since what steps of decoding hold is there when later prompts come; the others need none.
  */
 async function seePrompts(engine: Engine, sizes: Sizes, prompts: number): Promise<void> {
   const { model, count, promptTokens, responseTokens } = sizes;
-  const seen = Math.min(prompts, rememberedPrompts);
+  const seen = Math.min(prompts, defaultMaxBatch);
   const others = distinctPrompts(model, promptTokens, count + seen).slice(count);
   for (let first = 0; first < seen; first += count)
     await respond(engine, others.slice(first, first + count), first === 0 ? responseTokens : 0);

@@ -7,6 +7,7 @@ import { Random, stream } from "../random.js";
 /** What a player sees before one decision, and the random numbers it may use for it. */
 export interface Observation<Info = unknown> {
   readonly environment: Environment<Info>;
+  /** May be drawn when it is first read. */
   readonly frame: Frame;
   readonly info: Info;
   readonly prompt: string;

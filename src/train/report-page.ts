@@ -1,7 +1,7 @@
 /** The HTML of a report. Pure: data in, text out. */
 import { formatDuration } from "./duration.js";
 import { failureKinds, type Score } from "./evaluate.js";
-import type { Difference, Improvement, Verdict } from "./improvement.js";
+import { type Difference, type Improvement, type Verdict, verdictTexts } from "./improvement.js";
 import type { RecordedEpisode, RecordedStep } from "./recorded-episode.js";
 import type { ReportData } from "./report.js";
 
@@ -158,8 +158,10 @@ function changeCells({ success, return: returned }: Improvement): string[] {
 }
 
 function renderVerdict(verdict: Verdict): string {
-  if (verdict === "unclear") return "no clear change";
-  return `<span class="${verdict === "better" ? "good" : "bad"}">${verdict}</span>`;
+  const text = verdictTexts[verdict];
+  return verdict === "unclear"
+    ? text
+    : `<span class="${verdict === "better" ? "good" : "bad"}">${text}</span>`;
 }
 
 function renderChart({ title, description }: ReportData["charts"][number], index: number): string {

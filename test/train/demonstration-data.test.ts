@@ -1,16 +1,16 @@
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { PNG } from "pngjs";
 import { beforeEach, describe, expect, test } from "vitest";
 import type { Frame } from "../../envs/env.js";
 import { NumberLine } from "../../envs/gym-cards/number-line.js";
 import { demonstratedEpisodes } from "../../src/algorithms/demonstrations.js";
+import { readImageFile } from "../../src/models/image-file.js";
 import {
   DemonstrationData,
   DemonstrationDataError,
   readDemonstrations,
 } from "../../src/train/demonstration-data.js";
-import { decodePng, encodePng } from "../../src/train/png.js";
+import { encodePng } from "../../src/train/png.js";
 import { findTask } from "../../src/train/tasks.js";
 import { writeDemonstrations } from "../../src/train/write-demonstrations.js";
 import { temporaryFolder } from "./temporary-folder.js";
@@ -47,16 +47,6 @@ async function messageOf(path: string): Promise<string> {
   }
   throw new Error("expected a DemonstrationDataError");
 }
-
-describe("decodePng", () => {
-  test("gives back the frame, from any colour type", () => {
-    expect(decodePng(encodePng(image))).toEqual(image);
-    const grey = new PNG({ width: 1, height: 1 });
-    grey.data = Buffer.of(7, 7, 7, 255);
-    const bytes = PNG.sync.write(grey, { colorType: 0 });
-    expect(decodePng(bytes)).toEqual({ width: 1, height: 1, data: Uint8Array.of(7, 7, 7) });
-  });
-});
 
 describe("readDemonstrations", () => {
   const expected = {
@@ -210,7 +200,7 @@ describe("writeDemonstrations", () => {
       const { value } = await made.next();
       expect({ prompt, response }).toEqual({ prompt: value.prompt, response: value.response });
       // Compared as bytes: deep equality takes its time with 270 000 of them.
-      expect(Buffer.compare(decodePng(readFileSync(imagePath)).data, value.frame.data)).toBe(0);
+      expect(Buffer.compare((await readImageFile(imagePath)).data, value.frame.data)).toBe(0);
       last = value.episode;
     }
     expect(data).toHaveLength(40);

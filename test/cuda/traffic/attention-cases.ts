@@ -10,12 +10,30 @@ const seenByTiles = (tokens: number, size: number) => {
   for (let first = 0; first < tokens; first += size) sum += Math.min(first + size, tokens);
   return sum;
 };
-/** Rows that see the first key of tiles of `size` keys, in tiles of `step` queries from there on. */
+/** Queries that see the tiles of `size` keys of a causal sequence, added up: those from a tile's first key on. */
 const seeingTiles = (tokens: number, size: number) => {
   let sum = 0;
   for (let first = 0; first < tokens; first += size) sum += tokens - first;
   return sum;
 };
+
+/** Arguments of `attention` for one sequence, shared with its backward pass. */
+const oneSequence = (
+  numbers: typeof halves | typeof floats,
+  { h, g, d, tokens, causal }: { h: number; g: number; d: number; tokens: number; causal: boolean },
+) => ({
+  qkv: numbers(tokens * (h + 2 * g) * d),
+  segments: Int32Array.of(0, tokens, -1),
+  first_queries: null,
+  out: numbers(tokens * h * d),
+  log_sum_exp: floats(tokens * h),
+  segment_count: 1,
+  heads: h,
+  kv_heads: g,
+  head_size: d,
+  scale: 0.1,
+  causal,
+});
 
 function onTensorCores(): TrafficCase[] {
   return [
@@ -37,19 +55,7 @@ function onTensorCores(): TrafficCase[] {
     },
   ].flatMap(({ title, h, g, d, tokens, causal }): TrafficCase[] => {
     const [q, kv, row] = [h * d, 2 * g * d, (h + 2 * g) * d];
-    const common = {
-      qkv: halves(tokens * row),
-      segments: Int32Array.of(0, tokens, -1),
-      first_queries: null,
-      out: halves(tokens * q),
-      log_sum_exp: floats(tokens * h),
-      segment_count: 1,
-      heads: h,
-      kv_heads: g,
-      head_size: d,
-      scale: 0.1,
-      causal,
-    };
+    const common = oneSequence(halves, { h, g, d, tokens, causal });
     const tiles = Math.ceil(tokens / 64);
     const seen = causal ? seenByTiles(tokens, 64) : tiles * tokens;
     const seeing = causal ? seeingTiles(tokens, 64) : tiles * tokens;
@@ -103,19 +109,7 @@ function byRows(): TrafficCase[] {
   const [q, kv, row] = [h * d, 2 * g * d, (h + 2 * g) * d];
   const seen = (tokens * (tokens + 1)) / 2;
   const sums = tokens * h * word;
-  const common = {
-    qkv: floats(tokens * row),
-    segments: Int32Array.of(0, tokens, -1),
-    first_queries: null,
-    out: floats(tokens * q),
-    log_sum_exp: floats(tokens * h),
-    segment_count: 1,
-    heads: h,
-    kv_heads: g,
-    head_size: d,
-    scale: 0.1,
-    causal: true,
-  };
+  const common = oneSequence(floats, { h, g, d, tokens, causal: true });
   return [
     {
       op: "attention",

@@ -32,6 +32,14 @@ function products(): TrafficCase[] {
     accumulate: false,
     precision: "bf16",
   };
+  const transposed = {
+    b_row_stride: 1,
+    b_column_stride: k,
+    packed: halves(k * k),
+    k,
+    n: k,
+    precision: "bf16",
+  };
   const rows = 16;
   return [
     {
@@ -87,29 +95,13 @@ function products(): TrafficCase[] {
     {
       op: "pack_matrix",
       title: "1024 x 1024 transposed, to bf16",
-      args: {
-        b: floats(k * k),
-        b_row_stride: 1,
-        b_column_stride: k,
-        packed: halves(k * k),
-        k,
-        n: k,
-        precision: "bf16",
-      },
+      args: { ...transposed, b: floats(k * k) },
       kernels: { pack_matrix_transpose_kernel: { once: { b: k * k * word, packed: k * k * half } } },
     },
     {
       op: "pack_matrix",
       title: "1024 x 1024 of bf16 transposed",
-      args: {
-        b: halves(k * k),
-        b_row_stride: 1,
-        b_column_stride: k,
-        packed: halves(k * k),
-        k,
-        n: k,
-        precision: "bf16",
-      },
+      args: { ...transposed, b: halves(k * k) },
       kernels: { pack_matrix_transpose_kernel: { once: { b: k * k * half, packed: k * k * half } } },
     },
   ];
