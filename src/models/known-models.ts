@@ -2,21 +2,33 @@ import type { ModelSpec } from "../native/types.js";
 
 /**
  * LLaVA-1.6 with Mistral-7B (Liu et al. 2024) at one image of 336 x 336, as RL4VLM uses it: CLIP ViT-L/14 up to its last
- * but one block, a two-layer projector, and the value head of Zhai et al. 2024. CLIP's class token, whose feature is
- * dropped, is left out.
+ * but one block, a two-layer projector, and the value head of Zhai et al. 2024.
  */
 const llavaMistral: ModelSpec = {
   vision: {
+    kind: "fixed_resolution",
     imageSize: 336,
     channels: 3,
     patchSize: 14,
+    patchBias: false,
+    classToken: true,
+    inputNorm: true,
+    outputNorm: false,
     width: 1024,
     layers: 23,
     heads: 16,
     mlpWidth: 4096,
+    activation: "quick_gelu",
     normEpsilon: 1e-5,
   },
-  projector: { hiddenWidth: 4096 },
+  projector: {
+    mergeSize: 1,
+    normEpsilon: null,
+    hiddenWidth: 4096,
+    activation: "gelu",
+    bias: true,
+    newline: true,
+  },
   decoder: {
     vocabularySize: 32_064,
     width: 4096,
@@ -25,8 +37,11 @@ const llavaMistral: ModelSpec = {
     keyValueHeads: 8,
     headSize: 128,
     mlpWidth: 14_336,
+    qkvBias: false,
+    tiedHead: false,
     normEpsilon: 1e-5,
     ropeTheta: 1_000_000,
+    ropeSections: null,
     embeddingScale: 1,
     maxPositions: 32_768,
   },
