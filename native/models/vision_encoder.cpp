@@ -75,7 +75,7 @@ Var VisionEncoder::forward(Tape& tape, const Tensor& pixels, const RowKeys& keys
       const Var attended = attention(t, layer.qkv.forward(t, h, nullptr, keys), shape, segments, false);
       const Var middle = layer.out.forward(t, attended, input, keys);
       const Var g = layer_norm(t, middle, layer.norm2_weight, layer.norm2_bias, epsilon);
-      return layer.down.forward(t, gelu(t, layer.up.forward(t, g, nullptr, keys)), middle, keys);
+      return layer.down.forward(t, gelu(t, layer.up.forward(t, g, nullptr, keys), Activation::gelu_tanh), middle, keys);
     });
   return layer_norm(tape, x, norm_weight_, norm_bias_, spec_.norm_epsilon);
 }

@@ -31,7 +31,7 @@ Vlm::Vlm(Device& device, const ModelSpec& spec, const ParameterSet::Options& opt
       value_head_(parameters_, spec.value_head, spec.decoder.width) {}
 
 Var Vlm::project(Tape& tape, const Var& seen, const RowKeys& keys) {
-  return projector_down_.forward(tape, gelu(tape, projector_up_.forward(tape, seen, nullptr, keys)), nullptr, keys);
+  return projector_down_.forward(tape, gelu(tape, projector_up_.forward(tape, seen, nullptr, keys), Activation::gelu_tanh), nullptr, keys);
 }
 
 }  // namespace sightline
