@@ -49,13 +49,13 @@ Var VisionEncoder::patch_embed(Tape& tape, const Tensor& pixels) {
   const int64_t images = pixels.rows();
   const Var y = tape.variable(images * spec_.tokens(), spec_.width);
   tape.ops().patch_embed(tape.context(), {pixels.data(), patch_weight_.value.elements(), patch_bias_.value.data(),
-                                          position_.value.data(), y->value.data(), images, spec_.channels, spec_.image_size,
+                                          nullptr, position_.value.data(), y->value.data(), images, spec_.channels, spec_.image_size,
                                           spec_.patch_size, spec_.width, device.precision()});
   tape.record([this, &device, pixels, y, images] {
     if (!patch_weight_.gradient) return;
     device.ops().patch_embed_backward(
         device.context(), {y->gradient.data(), pixels.data(), patch_weight_.gradient.data(), patch_bias_.gradient.data(),
-                           position_.gradient.data(), images, spec_.channels, spec_.image_size, spec_.patch_size, spec_.width,
+                           nullptr, position_.gradient.data(), images, spec_.channels, spec_.image_size, spec_.patch_size, spec_.width,
                            device.precision()});
   });
   return y;
