@@ -176,6 +176,6 @@ export const tinyVlm: Family = {
   config: tinyVlmConfig.transform((spec) => ({
     spec,
     layout: null,
-    image: { token: "<image>", text: () => "<image>" },
+    image: { token: "<image>", views: ["stretch"], text: () => "<image>" },
   })),
 };
