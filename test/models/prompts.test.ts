@@ -3,6 +3,7 @@ import { fileURLToPath } from "node:url";
 import { beforeAll, describe, expect, test } from "vitest";
 import { type Checkpoint, readCheckpoint } from "../../src/models/checkpoint.js";
 import { PromptMaker } from "../../src/models/prompts.js";
+import type { FixedResolutionSpec } from "../../src/native/types.js";
 import { imagePattern } from "../golden/image-pattern.js";
 
 interface Vectors {
@@ -91,4 +92,78 @@ describe.each(Object.keys(vectors))("%s, as Transformers has saved and encodes i
     expect(bytes.slice(tokenizer.vocabularySize).every(({ length }) => length === 0)).toBe(true);
     expect(tokenizer.decode(Int32Array.of(bytes.length - 1))).toBe("");
   });
+});
+
+describe("a prompt that the model cannot take", () => {
+  let maker: PromptMaker;
+  const frame = imagePattern(96, 96);
+  beforeAll(async () => {
+    maker = new PromptMaker(
+      await readCheckpoint(fileURLToPath(new URL("../../assets/tiny-vlm", import.meta.url))),
+    );
+  });
+
+  test("throws IMAGE_TOKEN_MISMATCH where its text holds the image token", () => {
+    expect(() => maker.observation(frame, "Look at <image>.")).toThrow(
+      expect.objectContaining({ name: "PromptError", code: "IMAGE_TOKEN_MISMATCH" }),
+    );
+  });
+
+  test("throws PROMPT_TOO_LONG where no position is left for a response", () => {
+    const { length } = maker.observation(frame, "").tokens;
+    const longest = "=".repeat(511 - length);
+    expect(maker.observation(frame, longest).tokens.length).toBe(511);
+    expect(() => maker.observation(frame, `${longest}=`)).toThrow(
+      expect.objectContaining({ code: "PROMPT_TOO_LONG", message: expect.stringContaining("received 512") }),
+    );
+  });
+});
+
+test("the tokens of recent prompts are kept, for each size of frames", async () => {
+  const maker = new PromptMaker(await readCheckpoint(folderOf("llava-next")));
+  const tokens = (width: number, text: string) => maker.observation(imagePattern(width, 30), text).tokens;
+  const first = tokens(30, "prompt 0");
+  expect(tokens(30, "prompt 0")).toBe(first);
+  expect(tokens(60, "prompt 0").length).not.toBe(first.length);
+});
+
+test("tiles that patches do not fill are cut to what they cover", async () => {
+  const checkpoint = await readCheckpoint(folderOf("smolvlm"));
+  const vision = checkpoint.spec.vision as FixedResolutionSpec;
+  // Patches of 10 in tiles of 32 leave 2 pixels at the right and the bottom.
+  const spec = {
+    ...checkpoint.spec,
+    vision: { ...vision, patchSize: 10, imageSize: 30 },
+    projector: { ...checkpoint.spec.projector!, mergeSize: 3 },
+  };
+  const frame = imagePattern(64, 64);
+  const { images } = new PromptMaker({ ...checkpoint, spec }).observation(frame, "Look.");
+  const { pixels } = checkpoint.imageProcessor!.process(frame);
+  expect(images[0]!.pixels.length).toBe(5 * 3 * 30 * 30);
+  for (const [view, channel, y, x] of [
+    [0, 0, 0, 0],
+    [2, 1, 29, 7],
+    [4, 2, 13, 29],
+  ] as const) {
+    const plane = view * 3 + channel;
+    expect(images[0]!.pixels[(plane * 30 + y) * 30 + x]).toBe(pixels[(plane * 32 + y) * 32 + x]);
+  }
+});
+
+test("without a chat template the text is the prompt, behind the image", async () => {
+  const withImage = await readCheckpoint(folderOf("llava"));
+  const textAlone = await readCheckpoint(folderOf("llama"));
+  for (const [checkpoint, prompt] of [
+    [withImage, "<image>Look."],
+    [textAlone, "Look."],
+  ] as const) {
+    const { tokens } = new PromptMaker({ ...checkpoint, chatTemplate: null }).observation(
+      imagePattern(32, 32),
+      "Look.",
+    );
+    const { spec, tokenizer } = checkpoint;
+    const once = tokens.filter((token, index) => token !== spec.imageTokenId || tokens[index - 1] !== token);
+    expect([...once]).toEqual([...tokenizer.encodePrompt(prompt)]);
+    expect(once[0]).toBe(checkpoint.beginToken);
+  }
 });
