@@ -2,11 +2,11 @@ import { constants } from "node:fs";
 import { access, mkdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
-import type { ImageSize, ModelSpec } from "../native/types.js";
+import type { ImageSize } from "../native/types.js";
 import { ChatTemplate } from "./chat-template.js";
 import { ImageProcessor } from "./image-processor.js";
 import { imageProcessorConfig } from "./image-processor-config.js";
-import { tinyVlmConfig } from "./tiny-vlm.js";
+import { type TinyVlmSpec, tinyVlmConfig } from "./tiny-vlm.js";
 import { Tokenizer } from "./tokenizer.js";
 
 /** The files of a model folder; `optimizer` only in the checkpoints of a run. */
@@ -49,7 +49,7 @@ export interface Checkpoint {
   readonly folder: string;
   /** The text files as read, so that new checkpoints can be written after the folder has moved. */
   readonly texts: Readonly<Record<TextFile, string>>;
-  readonly spec: ModelSpec;
+  readonly spec: TinyVlmSpec;
   readonly tokenizer: Tokenizer;
   /** Id of the tokenizer's bos_token. */
   readonly beginToken: number;

@@ -1,7 +1,12 @@
+import type { FixedResolutionSpec, ProjectorSpec } from "../native/types.js";
 import type { ProcessedImage } from "./image-processor.js";
 
 /** Stands in a list of feature rows for the model's learned newline vector. */
 export const NEWLINE_ROW = -1;
+
+/** Number of tokens of one view of an image: one per merged square of patches. */
+export const viewTokenCount = (vision: FixedResolutionSpec, projector: ProjectorSpec): number =>
+  (vision.imageSize / vision.patchSize / projector.mergeSize) ** 2;
 
 /**
  * Number of tokens that an image takes in the decoder.

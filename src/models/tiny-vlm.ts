@@ -1,5 +1,6 @@
 import { z } from "zod";
-import type { ModelSpec } from "../native/types.js";
+import type { FixedResolutionSpec, ModelSpec, ProjectorSpec } from "../native/types.js";
+import { viewTokenCount } from "./image-tokens.js";
 
 /**
  * The tiny family: a patch-embedding ViT, a two-layer projector and a Llama-like decoder with an untied head,
@@ -79,9 +80,16 @@ const configFile = z
 
 type ConfigFile = z.infer<typeof configFile>;
 
+/** The part of what a ModelSpec can say that the family uses. */
+export interface TinyVlmSpec extends ModelSpec {
+  vision: FixedResolutionSpec;
+  projector: ProjectorSpec & { hiddenWidth: number };
+  imageTokenId: number;
+}
+
 /** Reads and writes the family's `config.json`: `decode` gives the ModelSpec, `encode` the file's contents. */
-export const tinyVlmConfig = z.codec(configFile, z.custom<ModelSpec>(), {
-  decode: (config): ModelSpec => ({
+export const tinyVlmConfig = z.codec(configFile, z.custom<TinyVlmSpec>(), {
+  decode: (config): TinyVlmSpec => ({
     vision: {
       kind: "fixed_resolution",
       imageSize: config.vision_config.image_size,
@@ -178,14 +186,14 @@ export class PromptError extends Error {
 }
 
 /**
- * The prompt's tokens with each image token repeated once per patch, (imageSize / patchSize)^2 times.
+ * The prompt's tokens with each image token repeated once per token of an image of one view.
  *
  * @param tokens one image token per image, where the image stands
  * @throws PromptError `IMAGE_TOKEN_MISMATCH` where their number differs from `imageCount`, `PROMPT_TOO_LONG`
  *   where no position is left for a response
  */
-export function expandImageTokens(spec: ModelSpec, tokens: Int32Array, imageCount: number): Int32Array {
-  const patches = (spec.vision.imageSize / spec.vision.patchSize) ** 2;
+export function expandImageTokens(spec: TinyVlmSpec, tokens: Int32Array, imageCount: number): Int32Array {
+  const perImage = viewTokenCount(spec.vision, spec.projector);
   const marks = tokens.filter((token) => token === spec.imageTokenId).length;
   if (marks !== imageCount) {
     throw new PromptError(
@@ -194,7 +202,7 @@ export function expandImageTokens(spec: ModelSpec, tokens: Int32Array, imageCoun
         "a prompt's text must not contain the image token itself",
     );
   }
-  const length = tokens.length + marks * (patches - 1);
+  const length = tokens.length + marks * (perImage - 1);
   if (length >= spec.decoder.maxPositions) {
     throw new PromptError(
       "PROMPT_TOO_LONG",
@@ -205,7 +213,7 @@ export function expandImageTokens(spec: ModelSpec, tokens: Int32Array, imageCoun
   const expanded = new Int32Array(length);
   let position = 0;
   for (const token of tokens) {
-    const repeats = token === spec.imageTokenId ? patches : 1;
+    const repeats = token === spec.imageTokenId ? perImage : 1;
     expanded.fill(token, position, position + repeats);
     position += repeats;
   }

@@ -84,7 +84,7 @@ export class VlmPolicy implements Policy {
   encode(frame: Frame, prompt: string): Prompt {
     return {
       tokens: this.#tokensOf(prompt),
-      images: [this.#checkpoint.imageProcessor.process(frame).pixels],
+      images: [{ pixels: this.#checkpoint.imageProcessor.process(frame).pixels }],
     };
   }
 
