@@ -69,7 +69,7 @@ Var Decoder::forward(Tape& tape, const Var& input, const Indices& positions, Row
     x = tape.checkpoint(x, [this, i, trimmed, positions, &attention, output_rows, keys, output_keys](Tape& t, const Var& in) {
       Layer& layer = layers_[i];
       const Var qkv = layer.qkv.forward(t, rms_norm(t, in, layer.norm1, spec_.norm_epsilon), nullptr, keys);
-      rope(t, qkv, shape(), positions, spec_.rope_theta);
+      rope(t, qkv, shape(), positions, rope_axes(), spec_.rope_theta);
       const Var attended = attention.attend(t, static_cast<int64_t>(i), qkv, shape(), trimmed);
       const RowKeys& kept_keys = trimmed ? output_keys : keys;
       const Var middle =

@@ -72,6 +72,11 @@ class Decoder {
     Linear qkv, out, gate_up, down;
   };
 
+  RopeAxes rope_axes() const {
+    if (!spec_.rope_sections) return {};
+    return {.count = 3, .section_0 = (*spec_.rope_sections)[0], .section_1 = (*spec_.rope_sections)[1], .restarts = false};
+  }
+
   const ParameterSet& parameters_;
   DecoderSpec spec_;
   ParameterSet::Block embedding_;

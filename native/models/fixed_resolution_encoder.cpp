@@ -68,14 +68,14 @@ Var FixedResolutionEncoder::patch_embed(Tape& tape, const Tensor& pixels) {
   const int64_t views = pixels.rows();
   const Var y = tape.variable(views * spec_.rows(), spec_.width);
   tape.ops().patch_embed(tape.context(),
-                         {pixels.data(), patch_weight_.value.elements(), patch_bias_.value.data(), class_token_.value.data(),
+                         {pixels.data(), patch_weight_.value.elements(), patch_bias_.value.data(),
                           position_.value.data(), y->value.data(), views, spec_.channels, spec_.image_size, spec_.patch_size,
                           spec_.width, device.precision()});
   tape.record([this, &device, pixels, y, views] {
     if (!patch_weight_.gradient) return;
     device.ops().patch_embed_backward(
         device.context(), {y->gradient.data(), pixels.data(), patch_weight_.gradient.data(), patch_bias_.gradient.data(),
-                           class_token_.gradient.data(), position_.gradient.data(), views, spec_.channels, spec_.image_size,
+                           position_.gradient.data(), views, spec_.channels, spec_.image_size,
                            spec_.patch_size, spec_.width, device.precision()});
   });
   return y;
@@ -112,7 +112,7 @@ Var FixedResolutionEncoder::forward(Tape& tape, const std::vector<Image>& images
       const Var attended = attention(t, layer.qkv.forward(t, h, nullptr, keys), shape, segments, false);
       const Var middle = layer.out.forward(t, attended, input, keys);
       const Var g = layer_norm(t, middle, layer.norm2.weight, layer.norm2.bias, epsilon, operand);
-      return layer.down.forward(t, activate(t, layer.up.forward(t, g, nullptr, keys), spec_.activation), middle, keys);
+      return layer.down.forward(t, gelu(t, layer.up.forward(t, g, nullptr, keys), spec_.activation), middle, keys);
     });
   if (spec_.output_norm)
     x = layer_norm(tape, x, output_norm_.weight, output_norm_.bias, spec_.norm_epsilon, device.operand_type());

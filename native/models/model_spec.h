@@ -6,7 +6,7 @@
 #include <variant>
 #include <vector>
 
-#include "ops/gelu.h"
+#include "core/activation.h"
 
 namespace sightline {
 

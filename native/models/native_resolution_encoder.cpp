@@ -97,16 +97,18 @@ Var NativeResolutionEncoder::forward(Tape& tape, const std::vector<Image>& image
   const Indices patches = device.mirror(std::move(layout.patches)), positions = device.mirror(std::move(layout.positions));
   const Segments windows = device.mirror(std::move(layout.windows)), frames = device.mirror(std::move(layout.frames));
   const RowKeys keys = image_keys.at(device, patches);
+  // Half of the frequencies follow the patch's row, the other half, which are the same, its column.
+  const RopeAxes rope_axes{.count = 2, .section_0 = spec_.width / spec_.heads / 4, .section_1 = 0, .restarts = true};
   const AttentionShape shape{spec_.heads, spec_.heads, spec_.width / spec_.heads};
   Var x = patch_embed_.forward(tape, pixels);
   for (size_t i = 0; i < layers_.size(); ++i) {
     const auto& full = spec_.full_attention_layers;
     const bool sees_frame = std::find(full.begin(), full.end(), static_cast<int64_t>(i)) != full.end();
     const Segments& segments = sees_frame ? frames : windows;
-    x = tape.checkpoint(x, [this, i, segments, positions, shape, keys](Tape& t, const Var& input) {
+    x = tape.checkpoint(x, [this, i, segments, positions, shape, keys, rope_axes](Tape& t, const Var& input) {
       Layer& layer = layers_[i];
       const Var qkv = layer.qkv.forward(t, rms_norm(t, input, layer.norm1, spec_.norm_epsilon), nullptr, keys);
-      rope(t, qkv, shape, positions, rope_theta);
+      rope(t, qkv, shape, positions, rope_axes, rope_theta);
       const Var middle = layer.out.forward(t, attention(t, qkv, shape, segments, false), input, keys);
       const Var h = rms_norm(t, middle, layer.norm2, spec_.norm_epsilon);
       return layer.down.forward(t, swiglu(t, layer.gate_up.forward(t, h, nullptr, keys)), middle, keys);

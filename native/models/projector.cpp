@@ -29,7 +29,7 @@ Projector::Projector(ParameterSet& parameters, const ProjectorSpec& spec, int64_
 Var Projector::forward(Tape& tape, const Var& patches, const RowKeys& keys) {
   Var x = spec_.norm_epsilon ? rms_norm(tape, patches, norm_, *spec_.norm_epsilon) : patches;
   if (spec_.merge_size > 1) x = join_rows(tape, x, spec_.merged());
-  if (up_) x = activate(tape, up_->forward(tape, x, nullptr, keys), spec_.activation);
+  if (up_) x = gelu(tape, up_->forward(tape, x, nullptr, keys), spec_.activation);
   return down_->forward(tape, x, nullptr, keys);
 }
 

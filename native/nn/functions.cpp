@@ -58,16 +58,16 @@ Var rms_norm(Tape& tape, const Var& x, const ParameterSet::Block& weight, float 
   return y;
 }
 
-Var activate(Tape& tape, const Var& x, Activation activation) {
+Var gelu(Tape& tape, const Var& x, Activation kind) {
   Device& device = tape.device();
   const int64_t count = x->value.size();
   const Var y = tape.variable(x->value.rows(), x->value.columns(), x->value.type());
-  compute(tape, y, [&device, x, count, activation](Elements to) {
-    device.ops().gelu(device.context(), {x->value.elements(), to, count, activation});
+  compute(tape, y, [&device, x, count, kind](Elements to) {
+    device.ops().gelu(device.context(), {x->value.elements(), to, count, kind});
   });
-  tape.record([&device, x, y, count, activation] {
+  tape.record([&device, x, y, count, kind] {
     device.ops().gelu_backward(device.context(),
-                               {y->gradient.elements(), x->value.elements(), y->gradient.elements(), count, activation});
+                               {y->gradient.elements(), x->value.elements(), y->gradient.elements(), count, kind});
     add_gradient(device, *x, y->gradient);
   });
   return y;
@@ -102,11 +102,11 @@ Var swiglu(Tape& tape, const Var& gate_up) {
   return y;
 }
 
-void rope(Tape& tape, const Var& qkv, const AttentionShape& shape, const Indices& positions, float theta) {
+void rope(Tape& tape, const Var& qkv, const AttentionShape& shape, const Indices& positions, const RopeAxes& axes, float theta) {
   Device& device = tape.device();
-  const auto rotate = [&device, shape, positions, theta](const Tensor& x, bool inverse) {
+  const auto rotate = [&device, shape, positions, axes, theta](const Tensor& x, bool inverse) {
     device.ops().rope(device.context(), {x.elements(), positions, x.rows(), x.columns(), shape.heads + shape.kv_heads,
-                                         shape.head_size, theta, inverse});
+                                         shape.head_size, axes.count, axes.section_0, axes.section_1, theta, axes.restarts, inverse});
   };
   rotate(qkv->value, false);
   tape.record([qkv, rotate] { rotate(qkv->gradient, true); });

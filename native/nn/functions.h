@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "autograd/tape.h"
+#include "core/activation.h"
 #include "nn/parameter.h"
 
 namespace sightline {
@@ -18,8 +19,8 @@ Var layer_norm(Tape& tape, const Var& x, const ParameterSet::Block& weight, cons
 /** RMSNorm over the columns of each row, see ops/rms_norm.h. */
 Var rms_norm(Tape& tape, const Var& x, const ParameterSet::Block& weight, float epsilon);
 
-/** One of the GELUs, see ops/gelu.h. */
-Var activate(Tape& tape, const Var& x, Activation activation);
+/** GELU or a form near it, see ops/gelu.h. */
+Var gelu(Tape& tape, const Var& x, Activation kind);
 
 Var relu(Tape& tape, const Var& x);
 
@@ -39,8 +40,14 @@ struct AttentionShape {
 /** Sequences packed one after the other, see ops/attention.h: (first row, length, prefix segment or -1) each. */
 using Segments = Indices;
 
-/** Rotates queries and keys in place, see ops/rope.h. */
-void rope(Tape& tape, const Var& qkv, const AttentionShape& shape, const Indices& positions, float theta);
+/** How the rotary frequencies follow the axes of positions, see ops/rope.h; as it stands, one axis. */
+struct RopeAxes {
+  int64_t count = 1, section_0 = 0, section_1 = 0;
+  bool restarts = false;
+};
+
+/** Rotates queries and keys in place, see ops/rope.h. @param positions (N, axes.count) */
+void rope(Tape& tape, const Var& qkv, const AttentionShape& shape, const Indices& positions, const RopeAxes& axes, float theta);
 
 /**
  * Attention over packed segments.
