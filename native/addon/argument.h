@@ -25,6 +25,7 @@ class Argument {
 
   const std::string& path() const { return path_; }
   bool present() const { return !value_.IsUndefined(); }
+  bool null() const { return value_.IsNull(); }
 
   // Each of these throws invalid_argument, naming the path, what it expects and what it received.
 

@@ -24,10 +24,10 @@ void compute(Tape& tape, const Var& y, Work work) {
 float AttentionShape::scale() const { return 1.0f / std::sqrt(static_cast<float>(head_size)); }
 
 Var layer_norm(Tape& tape, const Var& x, const ParameterSet::Block& weight, const ParameterSet::Block& bias,
-               float epsilon) {
+               float epsilon, DType type) {
   Device& device = tape.device();
   const int64_t rows = x->value.rows(), columns = x->value.columns();
-  const Var y = tape.variable(rows, columns, device.operand_type());
+  const Var y = tape.variable(rows, columns, type);
   const Tensor mean = device.allocate(Purpose::activations, rows, 1);
   const Tensor rstd = device.allocate(Purpose::activations, rows, 1);
   compute(tape, y, [&device, x, weight, bias, mean, rstd, rows, columns, epsilon](Elements to) {
@@ -127,6 +127,17 @@ Var attention(Tape& tape, const Var& qkv, const AttentionShape& shape, const Seg
         device.context(), {y->gradient.elements(), qkv->value.elements(), y->value.elements(), log_sum_exp.data(), segments,
                            queries, gradient.elements(), count, shape.heads, shape.kv_heads, shape.head_size, shape.scale(), causal});
     add_gradient(device, *qkv, gradient);
+  });
+  return y;
+}
+
+Var join_rows(Tape& tape, const Var& x, int64_t count) {
+  Device& device = tape.device();
+  const int64_t rows = x->value.rows(), columns = x->value.columns();
+  const Var y = std::make_shared<Variable>(x->value.reshape(rows / count, columns * count));
+  y->constant = x->constant;
+  tape.record([&device, x, y, rows, columns] {
+    if (!y->constant) add_gradient(device, *x, y->gradient.reshape(rows, columns));
   });
   return y;
 }

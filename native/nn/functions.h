@@ -10,8 +10,11 @@ namespace sightline {
 
 // Norms read the residual stream, which is fp32, and write operands of products; functions of operands return operands.
 
-/** LayerNorm over the columns of each row, see ops/layer_norm.h. Weight and bias are (C, 1) blocks. */
-Var layer_norm(Tape& tape, const Var& x, const ParameterSet::Block& weight, const ParameterSet::Block& bias, float epsilon);
+/**
+ * LayerNorm over the columns of each row, see ops/layer_norm.h. Weight and bias are (C, 1) blocks.
+ * @param type  of the result: fp32 where a residual stream begins with it, else that of operands
+ */
+Var layer_norm(Tape& tape, const Var& x, const ParameterSet::Block& weight, const ParameterSet::Block& bias, float epsilon, DType type);
 
 /** RMSNorm over the columns of each row, see ops/rms_norm.h. */
 Var rms_norm(Tape& tape, const Var& x, const ParameterSet::Block& weight, float epsilon);
@@ -53,6 +56,9 @@ void rope(Tape& tape, const Var& qkv, const AttentionShape& shape, const Indices
  */
 Var attention(Tape& tape, const Var& qkv, const AttentionShape& shape, const Segments& segments, bool causal,
               const Indices& first_queries = {});
+
+/** Every `count` consecutive rows side by side: (N * count, C) -> (N, count * C), in the same memory. */
+Var join_rows(Tape& tape, const Var& x, int64_t count);
 
 /**
  * The chosen rows. In the backward pass their gradient, times `gradient_scale`, is added to those rows of x.
