@@ -31,10 +31,10 @@ constexpr std::array fragments{"\"", "\\", "{", "}", "[", "]", ",", ":", "-", "0
                                "\"data_offsets\"", "\"__metadata__\"", "\"F32\"", "\"BF16\"", "\"I64\"", "\"F64\"", "\\ud800", "\xff", "1e9",
                                "null", "\"a\"", "\"b\"", "[0,12]", "[12,20]", "[3]", "{}"};
 
-/** One to three edits: a changed bit, a fragment put in, a range cut out, a range of another seed put in. */
+/** Up to three edits: a changed bit, a fragment put in, a range cut out, a range of another seed put in. */
 std::string mutate(Random& random, const std::string& seed, const std::vector<std::string>& seeds) {
   std::string bytes = seed;
-  for (size_t edits = 1 + random.below(3); edits > 0; --edits) {
+  for (size_t edits = random.below(4); edits > 0; --edits) {
     const size_t at = random.below(bytes.size() + 1);
     switch (random.below(4)) {
       case 0:
