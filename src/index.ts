@@ -76,7 +76,9 @@ export {
 } from "./algorithms/sft.js";
 
 // Model folders
-export { CheckpointError } from "./models/checkpoint.js";
+export { CheckpointError } from "./models/checkpoint-error.js";
+export { ImageSettingError, type ImageSettings } from "./models/image-settings.js";
+export { PromptError } from "./models/prompts.js";
 
 // The native engine
 export { probeCuda } from "./native/cuda.js";

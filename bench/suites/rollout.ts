@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { join } from "node:path";
 import { NumberLine } from "../../envs/gym-cards/number-line.js";
 import { ppo } from "../../src/algorithms/ppo.js";
-import { checkpointFiles } from "../../src/models/checkpoint.js";
+import { checkpointFiles } from "../../src/models/checkpoint-files.js";
 import type { Precision } from "../../src/native/types.js";
 import type { Policy } from "../../src/policy/policy.js";
 import { VlmPolicy } from "../../src/policy/vlm-policy.js";

@@ -2,13 +2,14 @@ import { join } from "node:path";
 import type { Frame } from "../../envs/env.js";
 import {
   type Checkpoint,
-  checkpointFiles,
   findOptimizerState,
   readCheckpoint,
   requireWeights,
   writeTextFiles,
 } from "../models/checkpoint.js";
-import { promptTokens } from "../models/prompt-tokens.js";
+import { checkpointFiles } from "../models/checkpoint-files.js";
+import type { ImageSettings } from "../models/image-settings.js";
+import { PromptMaker } from "../models/prompts.js";
 import { Engine } from "../native/engine.js";
 import type {
   EngineOptions,
@@ -28,27 +29,27 @@ import type {
 import type { Policy, RespondOptions, Response } from "./policy.js";
 
 /** How the engine runs the model; the model itself comes from its folder. */
-export type VlmPolicyOptions = Omit<EngineOptions, "model" | "tokenBytes">;
-
-/** Prompt texts whose tokens are kept; tasks have one text, or one per state of a formula. */
-const PROMPT_CACHE_SIZE = 256;
+export interface VlmPolicyOptions extends Omit<EngineOptions, "model" | "tokenBytes"> {
+  /** What to change of how the model's image processor makes views of frames; default: as the model's folder says. */
+  images?: ImageSettings;
+}
 
 /** A vision-language model in the native engine as a policy: one engine answers, is scored and is trained. */
 export class VlmPolicy implements Policy {
   readonly #checkpoint: Checkpoint;
   readonly #engine: Engine;
-  /** Expanded prompt tokens by text, least recently used first. */
-  readonly #promptTokens = new Map<string, Int32Array>();
+  readonly #prompts: PromptMaker;
 
   private constructor(checkpoint: Checkpoint, engine: Engine) {
     this.#checkpoint = checkpoint;
     this.#engine = engine;
+    this.#prompts = new PromptMaker(checkpoint);
   }
 
   /**
    * The model of a folder with its weights; optimizer state, if the folder has any, is left alone.
    *
-   * @throws CheckpointError
+   * @throws CheckpointError, ImageSettingError
    */
   static async load(folder: string, options: VlmPolicyOptions = {}): Promise<VlmPolicy> {
     const model = await requireWeights(folder);
@@ -65,27 +66,25 @@ export class VlmPolicy implements Policy {
   /**
    * The model that a folder's text files describe with fresh weights drawn from `options.seed`.
    *
-   * @throws CheckpointError
+   * @throws CheckpointError, ImageSettingError
    */
   static async initialize(folder: string, options: VlmPolicyOptions = {}): Promise<VlmPolicy> {
-    const checkpoint = await readCheckpoint(folder);
+    const { images, ...engineOptions } = options;
+    const checkpoint = await readCheckpoint(folder, images);
     const engine = await Engine.create({
-      ...options,
+      ...engineOptions,
       model: checkpoint.spec,
       tokenBytes: checkpoint.tokenizer.tokenBytes(),
     });
     return new VlmPolicy(checkpoint, engine);
   }
 
-  get beginToken(): number {
+  get beginToken(): number | undefined {
     return this.#checkpoint.beginToken;
   }
 
   encode(frame: Frame, prompt: string): Prompt {
-    return {
-      tokens: this.#tokensOf(prompt),
-      images: [this.#checkpoint.imageProcessor.process(frame).pixels],
-    };
+    return this.#prompts.observation(frame, prompt);
   }
 
   async respond(prompt: Prompt, options: RespondOptions, signal?: AbortSignal): Promise<Response> {
@@ -97,8 +96,7 @@ export class VlmPolicy implements Policy {
   }
 
   encodeResponse(text: string): Int32Array {
-    const tokens = this.#checkpoint.tokenizer.encode(text);
-    return Int32Array.of(...tokens, this.#checkpoint.spec.endTokenId);
+    return this.#prompts.response(text);
   }
 
   tokenAtCharacter(tokens: Int32Array, character: number): number {
@@ -165,18 +163,5 @@ export class VlmPolicy implements Policy {
 
   dispose(): void {
     this.#engine.dispose();
-  }
-
-  #tokensOf(prompt: string): Int32Array {
-    const cache = this.#promptTokens;
-    let tokens = cache.get(prompt);
-    if (tokens === undefined) {
-      tokens = promptTokens(this.#checkpoint, prompt);
-      if (cache.size >= PROMPT_CACHE_SIZE) cache.delete(cache.keys().next().value!);
-    } else {
-      cache.delete(prompt);
-    }
-    cache.set(prompt, tokens);
-    return tokens;
   }
 }

@@ -32,6 +32,23 @@ const model = z.strictObject({
     .max(2)
     .default([])
     .describe("Components that are not trained. A frozen vision encoder sees each image once."),
+  images: z
+    .strictObject({
+      singleCrop: z
+        .boolean()
+        .optional()
+        .describe("LLaVA: one crop of a frame, as the paper takes it, instead of tiles or padding."),
+      splitting: z
+        .boolean()
+        .optional()
+        .describe(
+          "SmolVLM, Idefics3: whether a frame is also cut into tiles, which takes many times the tokens.",
+        ),
+      minPixels: count.optional().describe("Qwen2.5-VL: smaller frames are enlarged to so many pixels."),
+      maxPixels: count.optional().describe("Qwen2.5-VL: larger frames are reduced to so many pixels."),
+    })
+    .optional()
+    .describe("What to change of how the model's image processor treats frames; null: nothing."),
   lora: z
     .strictObject({
       components: z

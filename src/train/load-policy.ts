@@ -22,12 +22,12 @@ export function absentKnownModel(checkpoint: string): ModelSpec | undefined {
 }
 
 /** Which files a run starts from. */
-export type ModelFiles = Pick<RunConfig["model"], "checkpoint" | "weights">;
+export type ModelFiles = Pick<RunConfig["model"], "checkpoint" | "weights" | "images">;
 
-/** Looks for the files that a run starts from, without loading them. @throws CheckpointError */
-export async function checkModel({ checkpoint, weights }: ModelFiles): Promise<void> {
+/** Looks for the files that a run starts from, without loading them. @throws CheckpointError, ImageSettingError */
+export async function checkModel({ checkpoint, weights, images }: ModelFiles): Promise<void> {
   const folder = modelFolder(checkpoint);
-  await readCheckpoint(folder);
+  await readCheckpoint(folder, images);
   if (weights === "trained") await requireWeights(folder);
 }
 
@@ -52,7 +52,7 @@ export function resumedConfig(config: RunConfig, { last }: RunFolder): RunConfig
 export function loadPolicy(config: PolicyConfig): Promise<VlmPolicy> {
   const { model } = config;
   const folder = modelFolder(model.checkpoint);
-  const options = engineOptions(config);
+  const options = { ...engineOptions(config), ...(model.images && { images: model.images }) };
   return model.weights === "fresh" ? VlmPolicy.initialize(folder, options) : VlmPolicy.load(folder, options);
 }
 

@@ -1,4 +1,5 @@
-import { CheckpointError } from "../models/checkpoint.js";
+import { CheckpointError } from "../models/checkpoint-error.js";
+import { ImageSettingError } from "../models/image-settings.js";
 import { ConfigError } from "./config-error.js";
 import { DemonstrationDataError } from "./demonstration-data.js";
 import { MemoryError } from "./memory-check.js";
@@ -6,7 +7,12 @@ import { RunFolderError } from "./run-folder.js";
 
 /** Whether an error is about what the user asked for (configuration, folder, model, data, a GPU too small), not about the run. */
 export function isUsageError(error: unknown): boolean {
-  return [ConfigError, RunFolderError, CheckpointError, DemonstrationDataError, MemoryError].some(
-    (type) => error instanceof type,
-  );
+  return [
+    ConfigError,
+    RunFolderError,
+    CheckpointError,
+    ImageSettingError,
+    DemonstrationDataError,
+    MemoryError,
+  ].some((type) => error instanceof type);
 }

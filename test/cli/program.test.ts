@@ -5,7 +5,7 @@ import { beforeEach, describe, expect, test, vi } from "vitest";
 import { parse as parseYaml } from "yaml";
 import type { CliContext } from "../../src/cli/context.js";
 import { runCli } from "../../src/cli/program.js";
-import { CheckpointError } from "../../src/models/checkpoint.js";
+import { CheckpointError } from "../../src/models/checkpoint-error.js";
 import { temporaryFolder } from "../train/temporary-folder.js";
 import { SolverPolicy } from "./solver-policy.js";
 
