@@ -70,6 +70,40 @@ function linearNames({ vision, projector, decoder }: ModelSpec): string[] {
   ];
 }
 
+/** A choice of layers for adapters that chooses none. */
+export class LoraModulesError extends Error {
+  readonly code = "INVALID_LORA_MODULES";
+
+  constructor(pattern: string, expected: string, options?: ErrorOptions) {
+    super(`lora.modules: expected ${expected}, received ${JSON.stringify(pattern)}`, options);
+    this.name = "LoraModulesError";
+  }
+}
+
+/**
+ * The layers whose module's path, in some spelling, a pattern matches as a whole.
+ *
+ * @param layers of the components that may get adapters
+ * @throws LoraModulesError for a pattern that is none, or that matches no layer of some component
+ */
+export function matchingLayers(layers: readonly LinearLayer[], pattern: string): LinearLayer[] {
+  let matches: (path: string) => boolean;
+  try {
+    matches = fullMatch(pattern);
+  } catch (cause) {
+    throw new LoraModulesError(pattern, "a regular expression over the paths of modules", { cause });
+  }
+  const chosen = layers.filter(({ paths }) => paths.some(matches));
+  for (const { component, paths } of layers) {
+    if (chosen.some((layer) => layer.component === component)) continue;
+    throw new LoraModulesError(
+      pattern,
+      `a pattern of the whole path of some linear layer of the component ${component}, e.g. ${paths[0]}`,
+    );
+  }
+  return chosen;
+}
+
 /**
  * The pattern as PEFT understands `target_modules` that is a string: Python's `re.fullmatch` of a module's path.
  *

@@ -1,9 +1,9 @@
-import { constants } from "node:fs";
-import { access, readFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { z } from "zod";
 import { readTensorList, type TensorDescription, type TensorList } from "../native/tensor-files.js";
 import { CheckpointError } from "./checkpoint-error.js";
+import { isReadable } from "./checkpoint-files.js";
 
 /** Names of a model's weights: one file, or several with an index that says which holds what. */
 export const weightFileNames = {
@@ -115,13 +115,6 @@ function parseIndex(path: string, text: string): z.output<typeof indexFile> {
 function invalid(path: string, problems: readonly string[]): CheckpointError {
   const list = problems.length === 1 ? problems[0]! : problems.map((problem) => `\n  ${problem}`).join("");
   return new CheckpointError("FILE_INVALID", path, list);
-}
-
-async function isReadable(path: string): Promise<boolean> {
-  return access(path, constants.R_OK).then(
-    () => true,
-    () => false,
-  );
 }
 
 const quote = (name: string) => JSON.stringify(name.length > 200 ? `${name.slice(0, 200)}...` : name);

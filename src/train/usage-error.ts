@@ -1,5 +1,6 @@
 import { CheckpointError } from "../models/checkpoint-error.js";
 import { ImageSettingError } from "../models/image-settings.js";
+import { LoraModulesError } from "../models/linear-layers.js";
 import { ConfigError } from "./config-error.js";
 import { DemonstrationDataError } from "./demonstration-data.js";
 import { MemoryError } from "./memory-check.js";
@@ -12,6 +13,7 @@ export function isUsageError(error: unknown): boolean {
     RunFolderError,
     CheckpointError,
     ImageSettingError,
+    LoraModulesError,
     DemonstrationDataError,
     MemoryError,
   ].some((type) => error instanceof type);
