@@ -24,7 +24,7 @@ SavedTensors to_saved_tensors(const Argument& saved) {
   SavedTensors result{.file = saved.field("file").file_path(), .names = {}, .type = Dtype::f32, .shapes = {}};
   for (const auto& [parameter, tensor] : saved.field("names").entries()) result.names.emplace_back(parameter.string(), tensor.string());
   if (const Argument type = saved.field("type"); type.present())
-    result.type = type.one_of<Dtype>({{"F32", Dtype::f32}, {"BF16", Dtype::bf16}, {"F16", Dtype::f16}});
+    result.type = to_stored_type(type);
   if (const Argument shapes = saved.field("shapes"); shapes.present()) {
     for (const auto& [parameter, sizes] : shapes.entries()) {
       std::vector<int64_t>& shape = result.shapes[parameter.string()];
@@ -44,6 +44,10 @@ std::variant<std::string, std::vector<Group>> to_model(const Argument& model, Gr
 }
 
 }  // namespace
+
+Dtype to_stored_type(const Argument& type) {
+  return type.one_of<Dtype>({{"F32", Dtype::f32}, {"BF16", Dtype::bf16}, {"F16", Dtype::f16}});
+}
 
 SaveTarget to_save_target(const Argument& target) {
   return {.model = to_model(target.field("model"), to_saved_tensors), .optimizer = optional_file(target.field("optimizer"))};

@@ -2,7 +2,7 @@
 
 #include <variant>
 
-#include "addon/argument.h"
+#include "addon/checkpoint_arguments.h"
 #include "addon/promise_worker.h"
 #include "core/thread_pool.h"
 #include "engine/tensor_copy.h"
@@ -48,7 +48,8 @@ TensorSource to_source(const Argument& source) {
 }
 
 CopiedTensor to_copied_tensor(const Argument& tensor) {
-  CopiedTensor copied{.name = tensor.field("name").string(), .source = to_source(tensor.field("source")), .update = {}};
+  CopiedTensor copied{.name = tensor.field("name").string(), .source = to_source(tensor.field("source")), .type = {}, .update = {}};
+  if (const Argument type = tensor.field("type"); type.present()) copied.type = to_stored_type(type);
   if (const Argument update = tensor.field("update"); update.present()) {
     copied.update = LowRankUpdate{
         .a = to_source(update.field("a")), .b = to_source(update.field("b")), .scale = update.field("scale").number()};

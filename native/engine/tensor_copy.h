@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "io/safetensors_header.h"
+
 namespace sightline {
 
 struct TensorSource {
@@ -22,12 +24,14 @@ struct LowRankUpdate {
 struct CopiedTensor {
   std::string name;
   TensorSource source;
+  /** F32, BF16 or F16, to which the numbers are rounded (see `store_floats`); none: as in the source. */
+  std::optional<Dtype> type;
   std::optional<LowRankUpdate> update;
 };
 
 /**
- * Writes a safetensors file of other files' tensors, each with the type, the shape and the bytes that it has there, or with an update:
- * W + scale B A, summed in fp32 over the rank and rounded once to the type of W, to nearest, ties to even. One piece of one tensor is
+ * Writes a safetensors file of other files' tensors, each with the type, the shape and the bytes that it has there, or in another type, or with an
+ * update: W + scale B A, summed in fp32 over the rank and rounded once to the type of the new tensor, to nearest, ties to even. One piece of one tensor is
  * in memory at a time, besides B and A of its update.
  *
  * @param path     replaced as a whole, see `write_safetensors`

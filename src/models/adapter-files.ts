@@ -23,6 +23,9 @@ const keyPrefix = "base_model.model.";
 const factors = ["lora_A", "lora_B"] as const;
 type Factor = (typeof factors)[number];
 
+/** Matrices of no linear layer. */
+const tables = new Set(["decoder.embed.weight", "vision.position"]);
+
 /** A folder with an adapter and without a model, such as PEFT and runs with adapters write. */
 export async function isAdapterFolder(folder: string): Promise<boolean> {
   const has = (file: string) => isReadable(join(folder, file));
@@ -78,7 +81,8 @@ export async function readAdapter(folder: string, spec: ModelSpec, layout: Tenso
   const { tensors } = await readTensorList(file).catch((error: Error) => {
     throw new CheckpointError("FILE_INVALID", file, error.message, { cause: error });
   });
-  const known = new Map(layout.tensors.map(({ name, shape }) => [name, shape]));
+  const matrices = layout.tensors.filter(({ parameter }) => parameter === null || !tables.has(parameter));
+  const known = new Map(matrices.map(({ name, shape }) => [name, shape]));
   const weights = new Map<string, Partial<Record<Factor, string>>>();
   const problems: string[] = [];
   for (const { name, shape } of tensors) {

@@ -26,8 +26,9 @@ import {
   savedAdapter,
   writeAdapterConfig,
 } from "./adapter-files.js";
+import { CheckpointError } from "./checkpoint-error.js";
 import { checkpointFiles, isReadable, parseJson } from "./checkpoint-files.js";
-import type { TensorLayout } from "./families/family.js";
+import type { CheckpointTensor, TensorLayout } from "./families/family.js";
 import { linearLayers } from "./linear-layers.js";
 import { mapTensors } from "./tensor-mapping.js";
 import { readWeightFiles, type StoredTensor, weightFileNames } from "./weight-files.js";
@@ -86,9 +87,12 @@ export async function publishedWeights(
   if (isAdapter) {
     const adapter = await readAdapter(folder, spec, layout);
     groups.push({ ...engineAdapter(adapter, spec, layout), files: [adapter.file] });
-    const trained = await trainedWeights(layout, folder);
-    if (trained !== undefined) groups.push(trained);
-    for (const parameter of Object.keys(trained?.names ?? {})) replaced.add(parameter);
+    const trained = await readTrained(layout, folder);
+    if (trained !== undefined) {
+      const names = trained.tensors.map(({ name, parameter }) => [parameter!, name] as const);
+      groups.push({ files: [trained.file], names: Object.fromEntries(names) });
+      for (const [parameter] of names) replaced.add(parameter);
+    }
   }
   const valueHead = join(folder, runFileNames.valueHead);
   if (await isReadable(valueHead)) {
@@ -108,13 +112,31 @@ export async function publishedWeights(
   return [base, ...groups];
 }
 
-/** Weights beside an adapter, under canonical names; what is none of the layout's is left for the engine to refuse. */
-async function trainedWeights(layout: TensorLayout, folder: string): Promise<TensorFiles | undefined> {
+/**
+ * Weights of components that a run has trained whole, beside its adapter; undefined where there are none.
+ *
+ * @throws CheckpointError FILES_DISAGREE for tensors that the model's layout has not, or in other shapes
+ */
+export async function readTrained(
+  layout: TensorLayout,
+  folder: string,
+): Promise<{ file: string; tensors: readonly CheckpointTensor[] } | undefined> {
   const file = join(folder, runFileNames.trained);
   if (!(await isReadable(file))) return undefined;
-  const held = new Set((await readTensorList(file)).tensors.map(({ name }) => name));
-  const named = layout.tensors.filter(({ name, parameter }) => parameter !== null && held.has(name));
-  return { files: [file], names: Object.fromEntries(named.map(({ name, parameter }) => [parameter!, name])) };
+  const known = new Map(layout.tensors.map((tensor) => [tensor.name, tensor]));
+  const tensors: CheckpointTensor[] = [];
+  for (const { name, shape } of (await readTensorList(file)).tensors) {
+    const tensor = known.get(name);
+    if (tensor === undefined || tensor.parameter === null || tensor.shape.join() !== shape.join()) {
+      throw new CheckpointError(
+        "FILES_DISAGREE",
+        file,
+        `expected tensors of this model, received ${name} (${shape.join(", ")})`,
+      );
+    }
+    tensors.push(tensor);
+  }
+  return { file, tensors };
 }
 
 /** Of an engine, what saving takes. */

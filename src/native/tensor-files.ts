@@ -40,6 +40,8 @@ export interface TensorCopy {
   readonly tensors: readonly {
     readonly name: string;
     readonly source: TensorSource;
+    /** Numbers are rounded to it, to nearest, ties to even. Omitted: that of the source. */
+    readonly type?: "F32" | "BF16" | "F16";
     /** Omitted: the bytes of the source. */
     readonly update?: LowRankUpdate;
   }[];
@@ -57,7 +59,8 @@ export function readTensorList(file: string): Promise<TensorList> {
 }
 
 /**
- * Writes a safetensors file of other files' tensors: byte for byte, or W + scale B A computed in fp32 and rounded once to the type of W.
+ * Writes a safetensors file of other files' tensors: byte for byte, in another type, or W + scale B A computed in fp32 and rounded
+ * once.
  * Tensors pass through memory piece by piece.
  *
  * @throws SightlineError IO; FORMAT, which lists all tensors that are missing, misshaped or not of floats; INVALID_ARGUMENT for a name

@@ -97,6 +97,11 @@ export class VlmPolicy implements Policy {
     return this.#checkpoint.beginToken;
   }
 
+  /** Whether prompts may have an image. */
+  get takesImages(): boolean {
+    return this.#checkpoint.imageProcessor !== null;
+  }
+
   /** @param frame null for a prompt of text alone */
   encode(frame: Frame | null, prompt: string): Prompt {
     return this.#prompts.observation(frame, prompt);
