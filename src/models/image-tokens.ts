@@ -1,5 +1,9 @@
-import { NEWLINE_TOKEN } from "../native/types.js";
+import { type FixedResolutionSpec, NEWLINE_TOKEN, type ProjectorSpec } from "../native/types.js";
 import type { ProcessedImage } from "./image-processor.js";
+
+/** Number of tokens of one view of an image: one per merged square of patches. */
+export const viewTokenCount = (vision: FixedResolutionSpec, projector: ProjectorSpec): number =>
+  (vision.imageSize / vision.patchSize / projector.mergeSize) ** 2;
 
 /**
  * Number of tokens that an image takes in the decoder.

@@ -5,6 +5,7 @@ import { ConfigError, unknownName } from "./config-error.js";
 import { type Gpu, gpus } from "./gpus.js";
 import { absentKnownModel, type DescribedModel, engineOptions, modelFolder } from "./load-policy.js";
 import { makePlan, type Plan, type PlannedWork } from "./plan.js";
+import { plannedImage } from "./planned-image.js";
 
 export interface PlanOptions {
   readonly gpu: string;
@@ -58,7 +59,6 @@ function plannedWork(
   model: ModelSpec,
   { promptTokens, responseTokens }: PlanOptions,
 ): PlannedWork {
-  const imageTokens = (model.vision.imageSize / model.vision.patchSize) ** 2;
   const { minibatchSize, microbatchSize = minibatchSize } = ppo;
   return {
     environments,
@@ -66,7 +66,7 @@ function plannedWork(
     epochs: ppo.epochs,
     minibatchSize,
     microbatchSize,
-    promptTokens: promptTokens ?? imageTokens + defaultTextTokens,
+    promptTokens: promptTokens ?? (plannedImage(model)?.tokens ?? 0) + defaultTextTokens,
     responseTokens: responseTokens ?? ppo.maxNewTokens,
     ...(quirks.insertBeginToken && { scoringPass: true }),
   };

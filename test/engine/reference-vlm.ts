@@ -1,4 +1,5 @@
-import type { ModelSpec, ParameterInfo, Prompt, RandomKey, Sequence } from "../../src/native/types.js";
+import type { TinyVlmSpec } from "../../src/models/families/tiny-vlm.js";
+import type { ParameterInfo, Prompt, RandomKey, Sequence } from "../../src/native/types.js";
 import { isKept, keptScale } from "../ops/dropout.case.js";
 
 /** By what the mask of a row is drawn. */
@@ -21,7 +22,7 @@ export interface LoraSettings {
  * are where `weights` has them, and drop what the documented formulas say.
  */
 export class ReferenceVlm {
-  readonly #spec: ModelSpec;
+  readonly #spec: TinyVlmSpec;
   readonly #weights: ReadonlyMap<string, ArrayLike<number>>;
   readonly #lora: LoraSettings;
   /** The number of each adapter by the name of its layer. */
@@ -29,7 +30,7 @@ export class ReferenceVlm {
   readonly #masks = new Map<string, Uint8Array>();
 
   constructor(
-    spec: ModelSpec,
+    spec: TinyVlmSpec,
     parameters: readonly ParameterInfo[],
     weights: ReadonlyMap<string, ArrayLike<number>>,
     lora: LoraSettings,
@@ -79,7 +80,7 @@ export class ReferenceVlm {
     const weight = this.#weight("vision.patch_embed.weight");
     const bias = this.#weight("vision.patch_embed.bias");
     const position = this.#weight("vision.position");
-    return images.flatMap((pixels, image) => {
+    return images.flatMap(({ pixels }, image) => {
       let x: Rows = Array.from({ length: side ** 2 }, (_, token) => {
         const [top, left] = [Math.floor(token / side) * patchSize, (token % side) * patchSize];
         const values = Float64Array.from({ length: patch }, (_, i) => {
