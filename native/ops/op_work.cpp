@@ -51,7 +51,7 @@ OpWork count(const PackMatrixArgs& a) {
 template <class Args>
 struct Patches {
   explicit Patches(const Args& a)
-      : per_image((a.size / a.patch_size) * (a.size / a.patch_size)),
+      : per_image(a.rows_per_image()),
         rows(a.images * per_image),
         elements(a.channels * a.patch_size * a.patch_size),
         added(a.columns * (1 + per_image)) {}
@@ -195,7 +195,7 @@ OpWork count(const RmsNormBackwardArgs& a) {
 
 OpWork count(const RopeArgs& a) {
   const int64_t elements = a.rows * a.heads * a.head_size;
-  return work_on_bytes(3 * elements, 2 * elements * size_of(a.x.type) + a.rows * word, a.rows, a.heads, a.head_size);
+  return work_on_bytes(3 * elements, 2 * elements * size_of(a.x.type) + a.rows * a.axes * word, a.rows, a.heads, a.head_size);
 }
 
 OpWork count(const SwigluArgs& a) {
