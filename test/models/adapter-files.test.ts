@@ -106,7 +106,7 @@ describe("readAdapter", () => {
   test("lists every tensor that is unexpected, missing, misshaped or there twice", async () => {
     writeConfig(onlyDecoder);
     const hub = "base_model.model.language_model.model.layers";
-    const tensors = {
+    const tensors: Record<string, FileTensor> = {
       ...factors(decoderQueries("language_model.model.layers")),
       ...factors({
         "model.language_model.layers.0.self_attn.q_proj": [16, 16],
