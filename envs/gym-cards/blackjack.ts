@@ -5,7 +5,7 @@ import { BUST_ABOVE, bestReturnStrategy, DEALER_STANDS_FROM, handTotal } from ".
 import { drawCard, loadCards } from "./card-drawing.js";
 import { cardIndex, cardValue, ranks, suits } from "./cards.js";
 import { projectAction } from "./projection.js";
-import { createFrame, drawText, felt, loadFont, white, withFrame } from "./rendering.js";
+import { copyFrame, createFrame, drawText, felt, loadFont, white, withFrame } from "./rendering.js";
 
 /** State of Blackjack, never the policy's to see: the dealer's cards but the first are face down. */
 export interface BlackjackInfo {
@@ -56,6 +56,19 @@ function drawnCard(random: Random): string {
 function score(hand: readonly string[]): number {
   const { total } = handTotal(hand.map(cardValue));
   return total > BUST_ABOVE ? 0 : total;
+}
+
+/** What all frames begin with, once one was drawn. */
+let table: Frame | undefined;
+
+/** Both texts and the card that lies face down. */
+function drawTable(): Frame {
+  const frame = createFrame(FRAME_SIZE, FRAME_SIZE, felt);
+  const font = loadFont("dejavu-sans-bold-16");
+  drawText(frame, font, "Dealer", LEFT, 5, white);
+  drawText(frame, font, "Player", LEFT, 130, white);
+  drawCard(frame, loadCards("70x98"), "back", 78, OPEN_CARD_TOP);
+  return frame;
 }
 
 /**
@@ -189,13 +202,10 @@ export class Blackjack implements Environment<BlackjackInfo> {
 
   /** The dealer's hidden cards stay hidden at the end too. */
   #draw({ dealer, player }: BlackjackInfo): Frame {
-    const frame = createFrame(FRAME_SIZE, FRAME_SIZE, felt);
+    table ??= drawTable();
+    const frame = copyFrame(table);
     const atlas = loadCards("70x98");
-    const font = loadFont("dejavu-sans-bold-16");
-    drawText(frame, font, "Dealer", LEFT, 5, white);
     drawCard(frame, atlas, dealer[0]!, LEFT, OPEN_CARD_TOP);
-    drawCard(frame, atlas, "back", 78, OPEN_CARD_TOP);
-    drawText(frame, font, "Player", LEFT, 130, white);
     if (this.#hidesFifthCard) {
       player.forEach((card, i) => {
         const [row, column] = [Math.floor(i / REFERENCE_CARDS_PER_ROW), i % REFERENCE_CARDS_PER_ROW];

@@ -2,7 +2,16 @@ import { deriveKey, Random } from "../../src/random.js";
 import type { ActionSpace, Environment, EpisodeOutcome, Frame, ResetResult, StepResult } from "../env.js";
 import { NoEpisodeError, OutOfRangeError } from "../errors.js";
 import { projectAction } from "./projection.js";
-import { black, createFrame, drawText, loadFont, white, withFrame } from "./rendering.js";
+import {
+  black,
+  copyFrame,
+  createFrame,
+  drawStrip,
+  drawText,
+  loadFont,
+  white,
+  withFrame,
+} from "./rendering.js";
 
 export interface NumberLineState {
   /** Where to go, 0 to 5. */
@@ -163,10 +172,38 @@ export class NumberLine implements Environment<NumberLineInfo> {
   }
 }
 
-function draw({ target, current }: NumberLineState): Frame {
-  const frame = createFrame(FRAME_SIZE, FRAME_SIZE, white);
+/** Tall enough for every character of the font. */
+const LINE_HEIGHT = 44;
+
+/** What every frame begins with: the empty frame, and below each other the texts that it can show, by number. */
+interface Parts {
+  readonly empty: Frame;
+  readonly targets: readonly Frame[];
+  readonly currents: readonly Frame[];
+}
+
+let parts: Parts | undefined;
+
+/** Draws each text once. */
+function makeParts(): Parts {
   const font = loadFont("dejavu-sans-bold-36");
-  drawText(frame, font, `Target: ${target}`, 30, 60, black);
-  drawText(frame, font, `Current: ${current}`, 30, 180, black);
+  const line = (text: string) => {
+    const strip = createFrame(FRAME_SIZE, LINE_HEIGHT, white);
+    drawText(strip, font, text, 30, 0, black);
+    return strip;
+  };
+  const lines = (label: string) => Array.from({ length: POSITIONS }, (_, i) => line(`${label}: ${i}`));
+  return {
+    empty: createFrame(FRAME_SIZE, FRAME_SIZE, white),
+    targets: lines("Target"),
+    currents: lines("Current"),
+  };
+}
+
+function draw({ target, current }: NumberLineState): Frame {
+  parts ??= makeParts();
+  const frame = copyFrame(parts.empty);
+  drawStrip(frame, parts.targets[target]!, 60);
+  drawStrip(frame, parts.currents[current]!, 180);
   return frame;
 }
