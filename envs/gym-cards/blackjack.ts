@@ -4,8 +4,9 @@ import { NoEpisodeError, OutOfRangeError } from "../errors.js";
 import { BUST_ABOVE, bestReturnStrategy, DEALER_STANDS_FROM, handTotal } from "./blackjack-strategy.js";
 import { drawCard, loadCards } from "./card-drawing.js";
 import { cardIndex, cardValue, ranks, suits } from "./cards.js";
+import { FrameMemory } from "./frame-memory.js";
 import { projectAction } from "./projection.js";
-import { copyFrame, createFrame, drawText, felt, loadFont, white, withFrame } from "./rendering.js";
+import { createFrame, drawText, felt, loadFont, white, withFrame } from "./rendering.js";
 
 /** State of Blackjack, never the policy's to see: the dealer's cards but the first are face down. */
 export interface BlackjackInfo {
@@ -97,6 +98,7 @@ export class Blackjack implements Environment<BlackjackInfo> {
 
   readonly #prompt: string;
   readonly #hidesFifthCard: boolean;
+  readonly #frames = new FrameMemory();
   /** The running episode and where its cards come from; undefined before the first and after the end of each. */
   #episode: { info: BlackjackInfo; nextCard: () => string } | undefined;
 
@@ -154,6 +156,10 @@ export class Blackjack implements Environment<BlackjackInfo> {
     return this.#result({ ...before, dealer, steps }, nextCard, reward, true);
   }
 
+  recycle(frame: Frame): void {
+    this.#frames.takeBack(frame);
+  }
+
   prompt(_info: BlackjackInfo): string {
     return this.#prompt;
   }
@@ -203,7 +209,7 @@ export class Blackjack implements Environment<BlackjackInfo> {
   /** The dealer's hidden cards stay hidden at the end too. */
   #draw({ dealer, player }: BlackjackInfo): Frame {
     table ??= drawTable();
-    const frame = copyFrame(table);
+    const frame = this.#frames.copy(table);
     const atlas = loadCards("70x98");
     drawCard(frame, atlas, dealer[0]!, LEFT, OPEN_CARD_TOP);
     if (this.#hidesFifthCard) {

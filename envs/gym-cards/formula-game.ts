@@ -4,9 +4,10 @@ import { NoEpisodeError, OutOfRangeError } from "../errors.js";
 import { cardValue } from "./cards.js";
 import { formulaEquals, PLACEHOLDER, unusedNumbers } from "./formula.js";
 import type { FormulaSolver } from "./formula-solver.js";
+import { FrameMemory } from "./frame-memory.js";
 import { projectAction } from "./projection.js";
 import { pythonFormulaEquals } from "./python-formula.js";
-import { copyFrame, withFrame } from "./rendering.js";
+import { withFrame } from "./rendering.js";
 
 /** State of EZPoints and Points24, never the policy's to see. */
 export interface FormulaInfo {
@@ -87,6 +88,7 @@ export abstract class FormulaGame implements Environment<FormulaInfo> {
   readonly #isTarget: (formula: readonly string[]) => boolean;
   /** The running episode; undefined before the first and after the end of each. */
   #episode: FormulaInfo | undefined;
+  readonly #frames = new FrameMemory();
   /** What all frames of the episode begin with, once one was drawn. */
   #hand: { readonly cards: readonly string[]; readonly frame: Frame } | undefined;
 
@@ -149,6 +151,10 @@ export abstract class FormulaGame implements Environment<FormulaInfo> {
     return withFrame({ reward, terminated: false, truncated: false, info }, () => this.#draw(info));
   }
 
+  recycle(frame: Frame): void {
+    this.#frames.takeBack(frame);
+  }
+
   prompt({ formula }: FormulaInfo): string {
     return this.#spec.prompt(formula.join(""), this.#thoughts);
   }
@@ -196,7 +202,7 @@ export abstract class FormulaGame implements Environment<FormulaInfo> {
 
   #draw({ cards, formula }: FormulaInfo): Frame {
     if (this.#hand?.cards !== cards) this.#hand = { cards, frame: this.#spec.drawHand(cards) };
-    const frame = copyFrame(this.#hand.frame);
+    const frame = this.#frames.copy(this.#hand.frame);
     this.#spec.drawFormula(frame, formula);
     return frame;
   }

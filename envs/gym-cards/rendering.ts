@@ -65,12 +65,6 @@ export function createFrame(width: number, height: number, color: Color): Frame 
   return { width, height, data };
 }
 
-/** A copy of a frame, to draw on. */
-export function copyFrame({ width, height, data }: Frame): Frame {
-  // Of all ways to copy, this constructor alone leaves out filling the new memory with zeros first.
-  return { width, height, data: new Uint8Array(data) };
-}
-
 /**
  * Puts a strip as wide as the frame onto it, its first row at `top`: rows lie one after the other, so this is one copy.
  *
