@@ -75,7 +75,9 @@ export function findPeers(threads: number, wanted: boolean): Peers {
   return {
     pytorch: supply("PyTorch", () => findPython("PyTorch", "torch_peer.py", "torch 2", CHECK_TORCH)),
     llamaCpp: supply("llama.cpp", findLlamaCpp),
-    pillow: supply("Pillow", () => findPython("Pillow", "pillow_peer.py", "PIL", "import PIL")),
+    pillow: supply("Pillow", () =>
+      findPython("Pillow", "pillow_peer.py", "PIL and numpy", "import numpy, PIL"),
+    ),
   };
 }
 

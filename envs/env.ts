@@ -3,7 +3,10 @@
  * apart) for environments that a vision-language model plays through an image and a prompt.
  */
 
-/** An RGB image: `data` holds `height * width * 3` bytes, row by row from the top left. */
+/**
+ * An RGB image: `data` holds `height * width * 3` bytes, row by row from the top left. A frame that an environment returns is the
+ * caller's: the environment neither changes nor reads it later, unless the caller gives it back (`recycle`).
+ */
 export interface Frame {
   readonly width: number;
   readonly height: number;
@@ -61,6 +64,13 @@ export interface Environment<Info = unknown> {
    * @throws RangeError for an action outside the space, Error for a step before `reset` or after the end
    */
   step(action: number): StepResult<Info> | Promise<StepResult<Info>>;
+  /**
+   * Takes back a frame of this environment that nobody looks at any more: a later frame may have its memory. For callers who want
+   * many frames in little time; one that is never given back is collected as any other object.
+   *
+   * @throws RangeError for a frame that is not this environment's, or was given back before
+   */
+  recycle?(frame: Frame): void;
   /** Releases what the environment holds. */
   close?(): void;
 

@@ -29,6 +29,7 @@ export { EZPoints } from "../envs/gym-cards/ez-points.js";
 export { EZPointsExpert } from "../envs/gym-cards/ez-points-expert.js";
 export type { FormulaGameOptions, FormulaInfo } from "../envs/gym-cards/formula-game.js";
 export { type FormulaRules, FormulaSolver } from "../envs/gym-cards/formula-solver.js";
+export { FrameMemory } from "../envs/gym-cards/frame-memory.js";
 export {
   NumberLine,
   type NumberLineInfo,
@@ -42,8 +43,8 @@ export { projectAction } from "../envs/gym-cards/projection.js";
 export {
   black,
   type Color,
-  copyFrame,
   createFrame,
+  drawStrip,
   drawText,
   type Font,
   type FontName,

@@ -4,6 +4,7 @@ import { NoEpisodeError, OutOfRangeError } from "../errors.js";
 import { BUST_ABOVE, bestReturnStrategy, DEALER_STANDS_FROM, handTotal } from "./blackjack-strategy.js";
 import { drawCard, loadCards } from "./card-drawing.js";
 import { cardIndex, cardValue, ranks, suits } from "./cards.js";
+import { FrameMemory } from "./frame-memory.js";
 import { projectAction } from "./projection.js";
 import { createFrame, drawText, felt, loadFont, white, withFrame } from "./rendering.js";
 
@@ -58,6 +59,19 @@ function score(hand: readonly string[]): number {
   return total > BUST_ABOVE ? 0 : total;
 }
 
+/** What all frames begin with, once one was drawn. */
+let table: Frame | undefined;
+
+/** Both texts and the card that lies face down. */
+function drawTable(): Frame {
+  const frame = createFrame(FRAME_SIZE, FRAME_SIZE, felt);
+  const font = loadFont("dejavu-sans-bold-16");
+  drawText(frame, font, "Dealer", LEFT, 5, white);
+  drawText(frame, font, "Player", LEFT, 130, white);
+  drawCard(frame, loadCards("70x98"), "back", 78, OPEN_CARD_TOP);
+  return frame;
+}
+
 /**
  * Blackjack of gym_cards (Zhai et al. 2024, arXiv 2405.10292), which is Gymnasium's Blackjack-v1 with pictures.
  *
@@ -84,6 +98,7 @@ export class Blackjack implements Environment<BlackjackInfo> {
 
   readonly #prompt: string;
   readonly #hidesFifthCard: boolean;
+  readonly #frames = new FrameMemory();
   /** The running episode and where its cards come from; undefined before the first and after the end of each. */
   #episode: { info: BlackjackInfo; nextCard: () => string } | undefined;
 
@@ -141,6 +156,10 @@ export class Blackjack implements Environment<BlackjackInfo> {
     return this.#result({ ...before, dealer, steps }, nextCard, reward, true);
   }
 
+  recycle(frame: Frame): void {
+    this.#frames.takeBack(frame);
+  }
+
   prompt(_info: BlackjackInfo): string {
     return this.#prompt;
   }
@@ -189,13 +208,10 @@ export class Blackjack implements Environment<BlackjackInfo> {
 
   /** The dealer's hidden cards stay hidden at the end too. */
   #draw({ dealer, player }: BlackjackInfo): Frame {
-    const frame = createFrame(FRAME_SIZE, FRAME_SIZE, felt);
+    table ??= drawTable();
+    const frame = this.#frames.copy(table);
     const atlas = loadCards("70x98");
-    const font = loadFont("dejavu-sans-bold-16");
-    drawText(frame, font, "Dealer", LEFT, 5, white);
     drawCard(frame, atlas, dealer[0]!, LEFT, OPEN_CARD_TOP);
-    drawCard(frame, atlas, "back", 78, OPEN_CARD_TOP);
-    drawText(frame, font, "Player", LEFT, 130, white);
     if (this.#hidesFifthCard) {
       player.forEach((card, i) => {
         const [row, column] = [Math.floor(i / REFERENCE_CARDS_PER_ROW), i % REFERENCE_CARDS_PER_ROW];

@@ -4,9 +4,7 @@ import { drawCard, loadCards } from "./card-drawing.js";
 import { ranks, suits } from "./cards.js";
 import { FormulaGame, type FormulaGameOptions, type FormulaGameSpec } from "./formula-game.js";
 import { ezPointsSolver } from "./formula-solver.js";
-import { createFrame, drawText, felt, loadFont, white } from "./rendering.js";
-
-const FRAME_SIZE = 300;
+import { drawText, loadFont, white } from "./rendering.js";
 
 function prompt(formula: string, thoughts: boolean): string {
   return (
@@ -40,13 +38,11 @@ function deal(random: Random): string[] {
   return random.uniform() < 0.5 ? [second, first] : [first, second];
 }
 
-function drawHand(cards: readonly string[]): Frame {
-  const frame = createFrame(FRAME_SIZE, FRAME_SIZE, felt);
+function drawHand(frame: Frame, cards: readonly string[]): void {
   const atlas = loadCards("135x189");
   cards.forEach((card, i) => {
     drawCard(frame, atlas, card, 5 + Math.floor(i * atlas.width * 1.1), 55);
   });
-  return frame;
 }
 
 function drawFormula(frame: Frame, formula: readonly string[]): void {

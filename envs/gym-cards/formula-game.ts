@@ -4,9 +4,10 @@ import { NoEpisodeError, OutOfRangeError } from "../errors.js";
 import { cardValue } from "./cards.js";
 import { formulaEquals, PLACEHOLDER, unusedNumbers } from "./formula.js";
 import type { FormulaSolver } from "./formula-solver.js";
+import { FrameMemory } from "./frame-memory.js";
 import { projectAction } from "./projection.js";
 import { pythonFormulaEquals } from "./python-formula.js";
-import { copyFrame, withFrame } from "./rendering.js";
+import { createFrame, felt, withFrame } from "./rendering.js";
 
 /** State of EZPoints and Points24, never the policy's to see. */
 export interface FormulaInfo {
@@ -36,8 +37,8 @@ export interface FormulaGameSpec {
   /** @param formula the tokens so far as one string */
   prompt(formula: string, thoughts: boolean): string;
   deal(random: Random): string[];
-  /** What stays the same while a hand is played. */
-  drawHand(cards: readonly string[]): Frame;
+  /** Draws what stays the same while a hand is played onto an empty table. */
+  drawHand(frame: Frame, cards: readonly string[]): void;
   /** Draws the formula onto a copy of that. */
   drawFormula(frame: Frame, formula: readonly string[]): void;
 }
@@ -54,6 +55,9 @@ export type FormulaFailure =
   | "cards left over"
   /** It was ended with another value than the target, or none. */
   | "wrong value";
+
+const FRAME_SIZE = 300;
+const emptyTable = createFrame(FRAME_SIZE, FRAME_SIZE, felt);
 
 const LARGEST_NUMBER = 10;
 const SOLVED_REWARD = 10;
@@ -87,6 +91,7 @@ export abstract class FormulaGame implements Environment<FormulaInfo> {
   readonly #isTarget: (formula: readonly string[]) => boolean;
   /** The running episode; undefined before the first and after the end of each. */
   #episode: FormulaInfo | undefined;
+  readonly #frames = new FrameMemory();
   /** What all frames of the episode begin with, once one was drawn. */
   #hand: { readonly cards: readonly string[]; readonly frame: Frame } | undefined;
 
@@ -149,6 +154,10 @@ export abstract class FormulaGame implements Environment<FormulaInfo> {
     return withFrame({ reward, terminated: false, truncated: false, info }, () => this.#draw(info));
   }
 
+  recycle(frame: Frame): void {
+    this.#frames.takeBack(frame);
+  }
+
   prompt({ formula }: FormulaInfo): string {
     return this.#spec.prompt(formula.join(""), this.#thoughts);
   }
@@ -195,8 +204,12 @@ export abstract class FormulaGame implements Environment<FormulaInfo> {
   }
 
   #draw({ cards, formula }: FormulaInfo): Frame {
-    if (this.#hand?.cards !== cards) this.#hand = { cards, frame: this.#spec.drawHand(cards) };
-    const frame = copyFrame(this.#hand.frame);
+    if (this.#hand?.cards !== cards) {
+      if (this.#hand !== undefined) this.#frames.takeBack(this.#hand.frame);
+      this.#hand = { cards, frame: this.#frames.copy(emptyTable) };
+      this.#spec.drawHand(this.#hand.frame, cards);
+    }
+    const frame = this.#frames.copy(this.#hand.frame);
     this.#spec.drawFormula(frame, formula);
     return frame;
   }

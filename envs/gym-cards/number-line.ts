@@ -1,8 +1,9 @@
 import { deriveKey, Random } from "../../src/random.js";
 import type { ActionSpace, Environment, EpisodeOutcome, Frame, ResetResult, StepResult } from "../env.js";
 import { NoEpisodeError, OutOfRangeError } from "../errors.js";
+import { FrameMemory } from "./frame-memory.js";
 import { projectAction } from "./projection.js";
-import { black, createFrame, drawText, loadFont, white, withFrame } from "./rendering.js";
+import { black, createFrame, drawStrip, drawText, loadFont, white, withFrame } from "./rendering.js";
 
 export interface NumberLineState {
   /** Where to go, 0 to 5. */
@@ -48,6 +49,34 @@ function statedNumber(response: string, key: string): number | undefined {
   return match === null ? undefined : Number(match[1]);
 }
 
+/** Tall enough for every character of the font. */
+const LINE_HEIGHT = 44;
+
+/** What every frame begins with: the empty frame, and below each other the texts that it can show, by number. */
+interface Parts {
+  readonly empty: Frame;
+  readonly targets: readonly Frame[];
+  readonly currents: readonly Frame[];
+}
+
+let parts: Parts | undefined;
+
+/** Draws each text once. */
+function makeParts(): Parts {
+  const font = loadFont("dejavu-sans-bold-36");
+  const line = (text: string) => {
+    const strip = createFrame(FRAME_SIZE, LINE_HEIGHT, white);
+    drawText(strip, font, text, 30, 0, black);
+    return strip;
+  };
+  const lines = (label: string) => Array.from({ length: POSITIONS }, (_, i) => line(`${label}: ${i}`));
+  return {
+    empty: createFrame(FRAME_SIZE, FRAME_SIZE, white),
+    targets: lines("Target"),
+    currents: lines("Current"),
+  };
+}
+
 /**
  * NumberLine of gym_cards (Zhai et al. 2024, arXiv 2405.10292): move a number to a target, one at a time.
  *
@@ -80,6 +109,7 @@ export class NumberLine implements Environment<NumberLineInfo> {
 
   readonly #prompt: string;
   readonly #paperReset: boolean;
+  readonly #frames = new FrameMemory();
   /** The running episode; undefined before the first and after the end of each. */
   #episode: NumberLineInfo | undefined;
 
@@ -116,7 +146,7 @@ export class NumberLine implements Environment<NumberLineInfo> {
       throw new OutOfRangeError("target", "a number other than current", target);
     const info = { target, current, steps: 0 };
     this.#episode = info;
-    return withFrame({ info }, () => draw(info));
+    return withFrame({ info }, () => this.#draw(info));
   }
 
   step(action: number): StepResult<NumberLineInfo> {
@@ -133,7 +163,11 @@ export class NumberLine implements Environment<NumberLineInfo> {
     // Only a start with paperReset stands at its target; what it moves to is seen from the next frame on.
     const goesOn = steps === 0 && before === target ? { ...info, target: (target + 1) % MAX_POSITION } : info;
     this.#episode = terminated || truncated ? undefined : goesOn;
-    return withFrame({ reward, terminated, truncated, info }, () => draw(info));
+    return withFrame({ reward, terminated, truncated, info }, () => this.#draw(info));
+  }
+
+  recycle(frame: Frame): void {
+    this.#frames.takeBack(frame);
   }
 
   prompt(_info: NumberLineInfo): string {
@@ -161,12 +195,12 @@ export class NumberLine implements Environment<NumberLineInfo> {
     if (current === target) return !this.#paperReset || steps > 0 ? [] : [current === MAX_POSITION ? 1 : 0];
     return current > target ? [0] : [1];
   }
-}
 
-function draw({ target, current }: NumberLineState): Frame {
-  const frame = createFrame(FRAME_SIZE, FRAME_SIZE, white);
-  const font = loadFont("dejavu-sans-bold-36");
-  drawText(frame, font, `Target: ${target}`, 30, 60, black);
-  drawText(frame, font, `Current: ${current}`, 30, 180, black);
-  return frame;
+  #draw({ target, current }: NumberLineState): Frame {
+    parts ??= makeParts();
+    const frame = this.#frames.copy(parts.empty);
+    drawStrip(frame, parts.targets[target]!, 60);
+    drawStrip(frame, parts.currents[current]!, 180);
+    return frame;
+  }
 }

@@ -4,10 +4,9 @@ import { drawCard, loadCards } from "./card-drawing.js";
 import { ranks, suits } from "./cards.js";
 import { FormulaGame, type FormulaGameOptions, type FormulaGameSpec } from "./formula-game.js";
 import { points24Solver } from "./formula-solver.js";
-import { createFrame, drawText, felt, loadFont, white } from "./rendering.js";
+import { drawText, loadFont, white } from "./rendering.js";
 
 const HAND_SIZE = 4;
-const FRAME_SIZE = 300;
 
 function prompt(formula: string, thoughts: boolean): string {
   return (
@@ -30,14 +29,12 @@ function deal(random: Random): string[] {
   return Array.from({ length: HAND_SIZE }, () => random.pick(suits) + random.pick(ranks));
 }
 
-function drawHand(cards: readonly string[]): Frame {
-  const frame = createFrame(FRAME_SIZE, FRAME_SIZE, felt);
+function drawHand(frame: Frame, cards: readonly string[]): void {
   const atlas = loadCards("67x93");
   cards.forEach((card, i) => {
     drawCard(frame, atlas, card, 5 + Math.floor(i * atlas.width * 1.1), 103);
   });
   drawText(frame, loadFont("dejavu-sans-16"), "Formula:", 10, 210, white);
-  return frame;
 }
 
 /** Long formulas run off the frame, as in the reference. */

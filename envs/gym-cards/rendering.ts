@@ -65,9 +65,13 @@ export function createFrame(width: number, height: number, color: Color): Frame 
   return { width, height, data };
 }
 
-/** A copy of a frame, to draw on. */
-export function copyFrame({ width, height, data }: Frame): Frame {
-  return { width, height, data: data.slice() };
+/**
+ * Puts a strip as wide as the frame onto it, its first row at `top`: rows lie one after the other, so this is one copy.
+ *
+ * @throws RangeError where the strip does not fit
+ */
+export function drawStrip(frame: Frame, strip: Frame, top: number): void {
+  frame.data.set(strip.data, 3 * frame.width * top);
 }
 
 /**

@@ -41,7 +41,7 @@ export interface RespondOptions {
 export interface Policy {
   /** The token that begins every text of the model's vocabulary; undefined where it has none. */
   readonly beginToken?: number | undefined;
-  /** Turns an observation into model input: chat template, tokens, pixel values. */
+  /** Turns an observation into model input: chat template, tokens, pixel values. Keeps nothing of the frame, whose memory is reused. */
   encode(frame: Frame, prompt: string): Prompt;
   respond(prompt: Prompt, options: RespondOptions, signal?: AbortSignal): Promise<Response>;
   /** Text to response tokens, with the end token. For supervised targets. */

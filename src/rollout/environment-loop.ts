@@ -177,7 +177,9 @@ export class EnvironmentLoop {
     if (!Number.isFinite(result.reward)) {
       throw this.#error(`step: expected a finite reward, received ${result.reward}`);
     }
+    const before = episode.frame;
     episode.frame = result.frame;
+    await this.#call("recycle", (environment) => environment.recycle?.(before));
     episode.info = result.info;
     episode.return += result.reward;
     episode.actions.push(action);

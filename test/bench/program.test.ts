@@ -27,10 +27,16 @@ describe("npm run bench", () => {
     expect(output).toMatch(/^envs\/number-line\/steps .* steps\/s/m);
     expect(machine).toMatchObject({ threads: 1, repeats: 1, quick: true });
     expect(rows.map(({ id, unit }) => [id, unit])).toEqual([
+      ["envs/copy/given-back", "frames/s"],
+      ["envs/copy/left", "frames/s"],
       ["envs/number-line/steps", "steps/s"],
+      ["envs/number-line/steps/left", "steps/s"],
       ["envs/ez-points/steps", "steps/s"],
+      ["envs/ez-points/steps/left", "steps/s"],
       ["envs/points24/steps", "steps/s"],
+      ["envs/points24/steps/left", "steps/s"],
       ["envs/blackjack/steps", "steps/s"],
+      ["envs/blackjack/steps/left", "steps/s"],
       ["envs/number-line/frames", "frames/s"],
     ]);
     for (const row of rows) expect(row).toMatchObject({ value: expect.any(Number), peer: null, note: null });

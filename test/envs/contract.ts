@@ -18,16 +18,22 @@ function snapshot<Result extends { frame: Frame }>({ frame, ...rest }: Result) {
   return structuredClone({ ...rest, frame: { ...frame, data: digest } });
 }
 
-/** Plays uniform actions from a seed to the episode's end. */
-async function playEpisode(environment: Environment, seed: number): Promise<Episode> {
+/** Plays uniform actions from a seed to the episode's end. @param seen is called with each frame when its snapshot is taken */
+async function playEpisode(
+  environment: Environment,
+  seed: number,
+  seen: (frame: Frame) => void = () => {},
+): Promise<Episode> {
   const random = new Random(deriveKey(seed, 1));
   const start = await environment.reset(seed);
   const results: [ResetResult<unknown>, ...StepResult<unknown>[]] = [start];
   const snapshots: unknown[] = [snapshot(start)];
+  seen(start.frame);
   for (;;) {
     const result = await environment.step(random.integer(environment.actionSpace.labels.length));
     results.push(result);
     snapshots.push(snapshot(result));
+    seen(result.frame);
     if (result.terminated || result.truncated) return { results, snapshots };
     if (results.length > LONGEST_EPISODE) throw new Error(`no end after ${LONGEST_EPISODE} steps`);
   }
@@ -88,6 +94,27 @@ export function checkEnvironment(name: string, makeEnvironment: () => Environmen
     test("leaves earlier frames and infos alone while it goes on", async () => {
       const { results, snapshots } = await playEpisode(makeEnvironment(), seeds[0]);
       expect(results.map(snapshot)).toEqual(snapshots);
+    });
+
+    test("draws the same into memory that was given back, and leaves other frames alone", async () => {
+      const environment = makeEnvironment();
+      const kept = await environment.reset(seeds[1]);
+      const before = snapshot(kept);
+      for (const seed of seeds) {
+        const { snapshots } = await playEpisode(makeEnvironment(), seed);
+        const played = await playEpisode(environment, seed, (frame) => environment.recycle?.(frame));
+        expect(played.snapshots).toEqual(snapshots);
+      }
+      expect(snapshot(kept)).toEqual(before);
+    });
+
+    test("takes each of its frames back once, and no others", async () => {
+      const environment = makeEnvironment();
+      if (environment.recycle === undefined) return;
+      const { frame } = await environment.reset(seeds[0]);
+      expect(() => environment.recycle!({ ...frame })).toThrow(RangeError);
+      environment.recycle(frame);
+      expect(() => environment.recycle!(frame)).toThrow(RangeError);
     });
 
     test("prompts with text in every state, and reads back an action or none", async () => {

@@ -3,10 +3,11 @@ import { NumberLine, type NumberLineInfo } from "../../envs/gym-cards/number-lin
 import { NumberLineExpert } from "../../envs/gym-cards/number-line-expert.js";
 import { deriveKey, Random } from "../../src/random.js";
 
-// Only the state matters here: a million frames would take minutes.
+// Only the state matters here, and comparing frames byte by byte would take seconds.
 vi.mock("../../envs/gym-cards/rendering.js", async (original) => ({
   ...(await original<object>()),
   createFrame: () => ({ width: 1, height: 1, data: new Uint8Array(3) }),
+  drawStrip: () => {},
   drawText: () => {},
   loadFont: () => ({}),
 }));

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import type { Frame } from "../../envs/env.js";
 import type { RandomKey } from "../../src/native/types.js";
 import type { Response } from "../../src/policy/policy.js";
 import { deriveKey, Random, stream } from "../../src/random.js";
@@ -82,6 +83,23 @@ describe("Collector", () => {
       expect(await actual.collect(15)).toEqual(await expected.collect(15));
     }
     expect(actual.state()).toEqual(expected.state());
+  });
+
+  test("gives each frame back when it has looked at it for the last time", async () => {
+    const returned = new Set<Frame>();
+    class Recycling extends LineWorld {
+      recycle(frame: Frame): void {
+        expect(returned.has(frame)).toBe(false);
+        returned.add(frame);
+        frame.data.fill(255);
+      }
+    }
+    const environments = Array.from({ length: 4 }, () => new Recycling());
+    const rollouts = await Promise.all(
+      [options(), options({ environments })].map((each) => new Collector(each).collect(20)),
+    );
+    expect(rollouts[1]).toEqual(rollouts[0]);
+    expect(returned.size).toBe(4 * 20);
   });
 
   test("lets episodes roll over the end of a rollout", async () => {
