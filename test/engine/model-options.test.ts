@@ -125,7 +125,8 @@ describe.each(modelOptionsCases)("a model with $title", ({ model, batch }) => {
     expect([...scores.logProbs]).toEqual(together.flatMap(({ logProbs }) => [...logProbs]));
     expect([...scores.values]).toEqual(together.map(({ value }) => value));
     const alone = await create(model, { precision, threads: 1, maxBatch: 1 });
-    for (const [i, completion] of together.entries()) expect(await alone.generate(ask(i))).toEqual(completion);
+    for (const [i, completion] of together.entries())
+      expect(await alone.generate(ask(i))).toEqual(completion);
   });
 
   test("threads, recomputation, neighbours and kept features change no bit", async () => {
@@ -156,7 +157,9 @@ describe.each(modelOptionsCases)("a model with $title", ({ model, batch }) => {
 
 describe("the reference has", () => {
   test("windows of Qwen2.5-VL", () => {
-    const { vision } = modelOptionsCases.find(({ model }) => model.vision?.kind === "native_resolution")!.model;
+    const { vision } = modelOptionsCases.find(
+      ({ model }) => model.vision?.kind === "native_resolution",
+    )!.model;
     if (vision?.kind !== "native_resolution") throw new Error("expected a native resolution");
     const published = { ...vision, patchSize: 14, windowSize: 112 };
     /** Merged tokens by window. */
