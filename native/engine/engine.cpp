@@ -2,7 +2,6 @@
 
 #include <cmath>
 
-#include "engine/checkpoint.h"
 
 namespace sightline {
 namespace {
@@ -177,22 +176,22 @@ void Engine::step(OptimizerStep step, Callback<std::vector<double>> callback) {
   });
 }
 
-void Engine::save(std::string model_path, std::string optimizer_path, Callback<std::monostate> callback) {
-  submit(std::move(callback), [this, model_path = std::move(model_path), optimizer_path = std::move(optimizer_path)] {
+void Engine::save(SaveTarget target, Callback<std::monostate> callback) {
+  submit(std::move(callback), [this, target = std::move(target)] {
     const ProfileScope scope(*device_, "save");
-    save_parameters(*device_, vlm_->parameters(), model_path);
-    if (!optimizer_path.empty()) save_optimizer(*device_, vlm_->parameters(), optimizer_path);
+    save_parameters(*device_, vlm_->parameters(), target);
+    if (!target.optimizer.empty()) save_optimizer(*device_, vlm_->parameters(), target.optimizer);
     return std::monostate{};
   });
 }
 
-void Engine::load(std::string model_path, std::string optimizer_path, Callback<std::monostate> callback) {
-  submit(std::move(callback), [this, model_path = std::move(model_path), optimizer_path = std::move(optimizer_path)] {
+void Engine::load(LoadSource source, Callback<std::monostate> callback) {
+  submit(std::move(callback), [this, source = std::move(source)] {
     const ProfileScope scope(*device_, "load");
-    load_parameters(*device_, vlm_->parameters(), model_path);
+    load_parameters(*device_, vlm_->parameters(), source);
     // Before anything else can fail: tapes and gradients belong to the old weights.
     learner_->reset();
-    if (!optimizer_path.empty()) load_optimizer(*device_, vlm_->parameters(), optimizer_path);
+    if (!source.optimizer.empty()) load_optimizer(*device_, vlm_->parameters(), source.optimizer);
     return std::monostate{};
   });
 }

@@ -1,4 +1,9 @@
-export type CheckpointErrorCode = "FOLDER_MISSING" | "FILE_MISSING" | "FILE_INVALID" | "FILES_DISAGREE";
+export type CheckpointErrorCode =
+  | "FOLDER_MISSING"
+  | "FOLDER_TAKEN"
+  | "FILE_MISSING"
+  | "FILE_INVALID"
+  | "FILES_DISAGREE";
 
 /** A model folder that cannot be used; the message names the file and what was expected of it. */
 export class CheckpointError extends Error {

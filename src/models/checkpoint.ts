@@ -1,7 +1,8 @@
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
-import type { ModelSpec } from "../native/types.js";
+import type { LoadSource, ModelSpec } from "../native/types.js";
+import { adapterBase, isAdapterFolder } from "./adapter-files.js";
 import { ChatTemplate } from "./chat-template.js";
 import { requireAgreement } from "./checkpoint-agreement.js";
 import {
@@ -21,11 +22,14 @@ import type { ModelMapping } from "./families/family.js";
 import { ImageProcessor } from "./image-processor.js";
 import { imageProcessorConfig } from "./image-processor-config.js";
 import { type ImageSettings, refuseImageSettings, withImageSettings } from "./image-settings.js";
+import { publishedWeights, readValueHead } from "./published-weights.js";
 import { Tokenizer } from "./tokenizer.js";
 
 /** What a model folder describes, weights aside. */
 export interface Checkpoint extends ModelMapping {
   readonly folder: string;
+  /** Folder of the model itself: `folder`, or where that has an adapter, the folder that the adapter names. */
+  readonly base: string;
   /** As read, so that new checkpoints can be written after the folder has moved. */
   readonly files: DescriptionFiles;
   readonly tokenizer: Tokenizer;
@@ -66,15 +70,16 @@ const imageSettingsFile = z.strictObject({
 });
 
 /**
- * Reads what describes the model of a folder in the layout of Hugging Face.
+ * Reads what describes the model of a folder in the layout of Hugging Face, or the model that a folder's adapter names.
  *
  * @param images what to change of how frames are processed; default: as the folder's files say
  * @throws CheckpointError where the folder, a file or a field is missing or wrong, or two files disagree
  * @throws ImageSettingError where a setting is not one of this model
  */
 export async function readCheckpoint(folder: string, images: ImageSettings = {}): Promise<Checkpoint> {
-  const files = await readDescriptions(folder);
-  const path = (file: string) => join(folder, file);
+  const base = (await isAdapterFolder(folder)) ? await adapterBase(folder) : folder;
+  const files = await readDescriptions(base);
+  const path = (file: string) => join(base, file);
   const parse = <Schema extends z.ZodType>(file: string, schema: Schema) => {
     const bytes = files.get(file);
     if (bytes === undefined) throw missingFile(path(file), "JSON");
@@ -106,11 +111,13 @@ export async function readCheckpoint(folder: string, images: ImageSettings = {})
   const template = findTemplate();
   const generation = parseIfThere(checkpointFiles.generation, generationFile);
   const imageSettings = { ...(await readImageSettings(folder)), ...definedOnly(images) };
+  const valueHead = mapping.layout === null ? undefined : await readValueHead(folder);
   const endTokenId = endTokenOf(mapping.spec, idOf("eos_token", endToken), generation?.eos_token_id);
   const checkpoint: Checkpoint = {
     ...mapping,
-    spec: { ...mapping.spec, endTokenId },
+    spec: { ...mapping.spec, endTokenId, ...(valueHead && { valueHead }) },
     folder,
+    base,
     files,
     tokenizer,
     beginToken: idOf("bos_token", beginToken),
@@ -183,11 +190,16 @@ function endTokenOf(
 }
 
 /**
- * Path of the folder's weights.
+ * What the weights of a checkpoint's folder are loaded from, found out from the headers of its files.
  *
- * @throws CheckpointError `FILE_MISSING`
+ * @param folder of the checkpoint, or of another of the same model
+ * @throws CheckpointError where a file is missing or broken, or its tensors are not those of the model
  */
-export async function requireWeights(folder: string): Promise<string> {
+export async function findWeights(
+  { spec, layout }: Checkpoint,
+  folder: string,
+): Promise<LoadSource["model"]> {
+  if (layout !== null) return publishedWeights({ spec, layout }, folder);
   await requireFolder(folder);
   const path = join(folder, checkpointFiles.weights);
   if (!(await isReadable(path))) throw missingFile(path, "the model's weights");
@@ -200,10 +212,20 @@ export async function findOptimizerState(folder: string): Promise<string | undef
   return (await isReadable(path)) ? path : undefined;
 }
 
-/** Writes all but weights and optimizer state to a folder, which is created where it is missing. */
-export async function writeTextFiles(checkpoint: Checkpoint, folder: string): Promise<void> {
+/**
+ * Writes all but weights and optimizer state to a folder, which is created where it is missing.
+ *
+ * @param kind of an adapter, the files that describe its model stay where they are
+ */
+export async function writeTextFiles(
+  checkpoint: Checkpoint,
+  folder: string,
+  kind: "whole" | "adapter",
+): Promise<void> {
   await mkdir(folder, { recursive: true });
-  for (const [file, bytes] of checkpoint.files) await writeFile(join(folder, file), bytes);
+  if (kind === "whole") {
+    for (const [file, bytes] of checkpoint.files) await writeFile(join(folder, file), bytes);
+  }
   const { imageSettings } = checkpoint;
   if (Object.keys(imageSettings).length > 0) {
     const path = join(folder, checkpointFiles.imageSettings);

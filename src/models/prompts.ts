@@ -35,15 +35,15 @@ export class PromptMaker {
   }
 
   /**
-   * The prompt of an observation: the image, where the model sees, and the text in the chat template, with as many image tokens as
+   * The prompt of an observation: the image, where there is one and the model sees, and the text in the chat template, with as many image tokens as
    * the image takes.
    *
    * @throws PromptError where the text contains the image token, or the prompt is longer than the model's positions
    * @throws FrameError for a frame that cannot be processed
    */
-  observation(frame: Frame, text: string): Prompt {
+  observation(frame: Frame | null, text: string): Prompt {
     const { imageProcessor, spec } = this.#checkpoint;
-    if (imageProcessor === null) return { tokens: this.#tokensOf(text, null), images: [] };
+    if (imageProcessor === null || frame === null) return { tokens: this.#tokensOf(text, null), images: [] };
     const image = imageProcessor.process(frame);
     return { tokens: this.#tokensOf(text, image), images: [imageInput(spec, image)] };
   }

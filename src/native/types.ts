@@ -358,6 +358,8 @@ export interface TensorFiles {
   names: Readonly<Record<string, string>>;
   /** Tensors of the files that the model has no use for; every other one must be named. */
   ignored?: readonly string[];
+  /** Tensors that may be there and must then have the type and the bytes of another one, by its name: a tied head. */
+  copies?: Readonly<Record<string, string>>;
 }
 
 export interface SaveTarget {

@@ -57,6 +57,14 @@ const model = z.strictObject({
         .max(3)
         .default(["decoder"])
         .describe("Components whose linear layers get adapters; their own weights are then frozen."),
+      modules: z
+        .string()
+        .min(1)
+        .optional()
+        .describe(
+          "Of these layers, those whose module's path this regular expression matches as a whole, e.g. " +
+            "`.*self_attn\\.(q|v)_proj`; null: all.",
+        ),
       rank: count.default(128).describe("Rank r of the update W + (alpha / r) B A."),
       alpha: positive.default(256).describe("Scale of the update, over the rank."),
       dropout: z

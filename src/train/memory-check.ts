@@ -78,7 +78,7 @@ export async function requireMemory(
   } finally {
     environment.close?.();
   }
-  const request = { model: checkpoint.spec, options: engineOptions(config) };
+  const request = { model: checkpoint.spec, options: engineOptions(config, checkpoint) };
   const memory = await planMemory(request, { ...use, promptTokens: Math.max(...lengths) });
   const features = config.model.frozen.includes("vision") ? keptFeatureBytes : 0;
   const besides = { features, libraries: libraryBytes };

@@ -1,5 +1,8 @@
 import { CheckpointError } from "../models/checkpoint-error.js";
+import { ImageFileError } from "../models/image-file.js";
 import { ImageSettingError } from "../models/image-settings.js";
+import { LoraModulesError } from "../models/linear-layers.js";
+import { PromptError } from "../models/prompts.js";
 import { ConfigError } from "./config-error.js";
 import { DemonstrationDataError } from "./demonstration-data.js";
 import { MemoryError } from "./memory-check.js";
@@ -12,6 +15,9 @@ export function isUsageError(error: unknown): boolean {
     RunFolderError,
     CheckpointError,
     ImageSettingError,
+    LoraModulesError,
+    ImageFileError,
+    PromptError,
     DemonstrationDataError,
     MemoryError,
   ].some((type) => error instanceof type);
