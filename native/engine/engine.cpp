@@ -23,8 +23,7 @@ void validate(const EngineOptions& options) {
     require(lora->dropout >= 0.0f && lora->dropout < 1.0f, "lora.dropout: expected a number in [0, 1), received ", lora->dropout);
   }
   // The CPU takes bf16 in pairs; attention would refuse an odd one in the middle of a run.
-  const VisionSpec& vision = options.model.vision;
-  const int64_t vision_head_size = vision.heads > 0 ? vision.width / vision.heads : 0;
+  const int64_t vision_head_size = options.model.vision ? sightline::vision_head_size(*options.model.vision) : 0;
   require(options.precision != Precision::bf16 || options.device.gpu || vision_head_size % 2 == 0,
           "precision: expected \"fp32\", since on the CPU bf16 takes heads of an even size and model.vision has width / heads = ",
           vision_head_size, ", received \"bf16\"");

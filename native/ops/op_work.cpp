@@ -195,7 +195,7 @@ OpWork count(const RmsNormBackwardArgs& a) {
 
 OpWork count(const RopeArgs& a) {
   const int64_t elements = a.rows * a.heads * a.head_size;
-  return work_on_bytes(3 * elements, 2 * elements * size_of(a.x.type) + a.rows * word, a.rows, a.heads, a.head_size);
+  return work_on_bytes(3 * elements, 2 * elements * size_of(a.x.type) + a.rows * a.axes * word, a.rows, a.heads, a.head_size);
 }
 
 OpWork count(const SwigluArgs& a) {

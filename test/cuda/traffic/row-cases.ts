@@ -226,7 +226,11 @@ function rows({ stored, array, bytes }: Storage): TrafficCase[] {
         row_stride: ropeRow,
         heads: heads + kvHeads,
         head_size: headSize,
+        axes: 1,
+        section_0: 0,
+        section_1: 0,
         theta: 1e4,
+        restarts: false,
         inverse: false,
       },
       kernels: {
@@ -292,11 +296,16 @@ function elements({ stored, array, bytes }: Storage): TrafficCase[] {
   const moved = (arrays: number) => ({ elementwise_kernel: { once: { arrays: arrays * count * bytes } } });
   const [x, y, z] = [array(count), array(count), array(count)];
   return [
-    { op: "gelu", title: `2^18 elements in ${stored}`, args: { x, y, count }, kernels: moved(2) },
+    {
+      op: "gelu",
+      title: `2^18 elements in ${stored}`,
+      args: { x, y, count, kind: "gelu" },
+      kernels: moved(2),
+    },
     {
       op: "gelu_backward",
       title: `2^18 elements in ${stored}`,
-      args: { dy: x, x: y, dx: z, count },
+      args: { dy: x, x: y, dx: z, count, kind: "gelu" },
       kernels: moved(3),
     },
     { op: "relu", title: `2^18 elements in ${stored}`, args: { x, y, count }, kernels: moved(2) },
