@@ -44,16 +44,17 @@ export class ChatTemplate {
   }
 }
 
-/** The observation of one step as a conversation: an image, where the model sees, then the task's text. */
-export function observationMessages(text: string, hasImage = true): ChatMessage[] {
-  return [{ role: "user", content: contentOf(text, hasImage) }];
+/**
+ * The observation of one step as a conversation: an image, where there is one, then the task's text.
+ *
+ * @param inParts whether the template takes parts, as those of models that see images do
+ */
+export function observationMessages(text: string, hasImage = true, inParts = true): ChatMessage[] {
+  const image = hasImage ? [{ type: "image" } as const] : [];
+  return [{ role: "user", content: inParts ? [...image, { type: "text", text }] : text }];
 }
 
 /** A response as the message that follows. */
-export function responseMessage(text: string, seesImages = true): ChatMessage {
-  return { role: "assistant", content: seesImages ? [{ type: "text", text }] : text };
-}
-
-function contentOf(text: string, hasImage: boolean): ChatMessage["content"] {
-  return hasImage ? [{ type: "image" }, { type: "text", text }] : text;
+export function responseMessage(text: string, inParts = true): ChatMessage {
+  return { role: "assistant", content: inParts ? [{ type: "text", text }] : text };
 }

@@ -2,6 +2,7 @@ import type { Frame } from "../../envs/env.js";
 import type { ImageInput, ModelSpec, Prompt } from "../native/types.js";
 import { observationMessages, responseMessage } from "./chat-template.js";
 import type { Checkpoint } from "./checkpoint.js";
+import type { ImagePrompt } from "./families/family.js";
 import type { ProcessedImage } from "./image-processor.js";
 import { anyResolutionRows, imageTokenCount } from "./image-tokens.js";
 
@@ -72,13 +73,13 @@ export class PromptMaker {
 
 /** The text in the chat template, tokenised, with the image's tokens. */
 function promptTokens(checkpoint: Checkpoint, text: string, image: ProcessedImage | null): Int32Array {
-  const { spec, tokenizer, chatTemplate } = checkpoint;
-  const rendered =
-    chatTemplate?.render(observationMessages(text, image !== null), true) ?? plain(checkpoint, text);
-  const tokens =
-    image === null
-      ? tokenizer.encodePrompt(rendered)
-      : expanded(checkpoint, tokenizer.encodePrompt(placed(checkpoint, rendered, image)), image);
+  const { spec, tokenizer, chatTemplate, image: rule } = checkpoint;
+  const hasImage = image !== null;
+  // Without a template, the image precedes the text.
+  const plain = hasImage ? `${rule!.token}${text}` : text;
+  const rendered = chatTemplate?.render(observationMessages(text, hasImage, rule !== null), true) ?? plain;
+  const marked = tokenizer.encodePrompt(rule === null ? rendered : placed(rule, rendered, image));
+  const tokens = hasImage ? expanded(checkpoint, marked, image) : marked;
   const { maxPositions } = spec.decoder;
   if (tokens.length >= maxPositions) {
     throw new PromptError(
@@ -90,23 +91,18 @@ function promptTokens(checkpoint: Checkpoint, text: string, image: ProcessedImag
   return tokens;
 }
 
-/** Without a template, the image precedes the text. */
-function plain({ image }: Checkpoint, text: string): string {
-  return image === null ? text : `${image.token}${text}`;
-}
-
 /** The rendered text with what stands for the image where the template has put its token. */
-function placed({ image: rule }: Checkpoint, rendered: string, image: ProcessedImage): string {
-  const { token, text } = rule!;
+function placed({ token, text }: ImagePrompt, rendered: string, image: ProcessedImage | null): string {
   const parts = rendered.split(token);
-  if (parts.length !== 2) {
+  const expected = image === null ? 0 : 1;
+  if (parts.length - 1 !== expected) {
     throw new PromptError(
       "IMAGE_TOKEN_MISMATCH",
-      `prompt: expected 1 image token, "${token}", received ${parts.length - 1}; ` +
+      `prompt: expected ${expected} image token(s), "${token}", one per image, received ${parts.length - 1}; ` +
         "a prompt's text must not contain the image token itself",
     );
   }
-  return parts.join(text(image.arrangement));
+  return image === null ? rendered : parts.join(text(image.arrangement));
 }
 
 /** Every image token repeated as often as a run of the image's tokens is long. */
@@ -158,7 +154,7 @@ function topLeft({ pixels, viewSize }: ProcessedImage, side: number): Float32Arr
 function responseOpening({ chatTemplate, image }: Checkpoint): string {
   if (chatTemplate === null) return "";
   const seesImages = image !== null;
-  const observation = observationMessages("?", seesImages);
+  const observation = observationMessages("?", seesImages, seesImages);
   const prompt = chatTemplate.render(observation, true);
   const answer = "answer";
   const whole = chatTemplate.render([...observation, responseMessage(answer, seesImages)], false);

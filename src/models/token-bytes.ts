@@ -21,7 +21,8 @@ interface DecoderFile {
 export function piecesOf(bpe: BpeTokenizer, tokenizerJson: object): Uint8Array[] {
   const bytesOf = pieceReader(tokenizerJson as { decoder?: DecoderFile | null });
   const addedTokens = bpe.get_added_tokens_decoder();
-  const size = Math.max(...bpe.get_vocab().values(), -1) + 1;
+  let size = 0;
+  for (const id of bpe.get_vocab().values()) size = Math.max(size, id + 1);
   return Array.from({ length: size }, (_, id) => {
     const added = addedTokens.get(id);
     if (added !== undefined) return added.special ? new Uint8Array(0) : utf8Encoder.encode(added.content);

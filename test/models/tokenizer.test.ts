@@ -205,3 +205,12 @@ describe("a model with another number of ids than the vocabulary", () => {
     );
   });
 });
+
+test("a vocabulary may be as large as published ones, and leave ids out", () => {
+  const large = structuredClone(tokenizerJson);
+  for (let id = 600; id < 200_000; id++) large.model.vocab[`w${id}`] = id;
+  const bytes = new Tokenizer(large, tokenizerConfig).tokenBytes();
+  expect(bytes.length).toBe(200_000);
+  expect(bytes[550]).toEqual(new Uint8Array(0));
+  expect(bytes[199_999]).toEqual(new TextEncoder().encode("w199999"));
+});
