@@ -118,7 +118,8 @@ ModelSpec to_model_spec(const Argument& spec) {
 }
 
 Image to_image(const Argument& argument) {
-  auto image = std::make_shared<ImageInput>(ImageInput{.pixels = argument.field("pixels").float32_array(), .grid = std::nullopt, .tokens = std::nullopt});
+  auto image = std::make_shared<ImageInput>();
+  image->pixels = argument.field("pixels").float32_array();
   if (const Argument grid = argument.field("grid"); grid.present())
     image->grid = {.rows = grid.field("rows").size(), .columns = grid.field("columns").size()};
   if (const Argument tokens = argument.field("tokens"); tokens.present()) image->tokens = tokens.int32_array();

@@ -59,12 +59,13 @@ DrawnTokens DecodeStep::run(const std::vector<DecodeRow>& rows) {
   }
 
   inputs_.clear();
-  const Indices tokens = inputs_.put(std::move(ids)), places = inputs_.put(std::move(positions)), rows_of_sequence = inputs_.put(std::move(indices));
+  const Indices tokens = inputs_.put(std::move(ids)), places = inputs_.put(std::move(positions));
+  const Indices in_sequence = inputs_.put(std::move(indices));
   PagedAttention attention(inputs_.put(std::move(last_pages)), inputs_.put(std::move(slots)), inputs_.put(std::move(page_table)),
                            inputs_.put(std::move(lengths)));
   const DrawInputs draw_inputs = put(draws);
   // What adapters drop of a row, and which token it draws, follow from one key; the counters keep the two apart.
-  const RowKeys row_keys = vlm_.parameters().drops() ? RowKeys{draw_inputs.keys, rows_of_sequence} : RowKeys();
+  const RowKeys row_keys = vlm_.parameters().drops() ? RowKeys{draw_inputs.keys, in_sequence} : RowKeys();
   inputs_.upload();
   vlm_.decoder().prepare(device_);
   recorder_->run(size, [&] {

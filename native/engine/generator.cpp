@@ -187,8 +187,8 @@ DrawnTokens Generator::decode(size_t count) {
     const size_t behind = active.completion.tokens.size() - 1;
     const size_t index = active.prefix->prompt.tokens.size() + behind;
     if (index % attention_block == 0) active.pages.push_back(new_page());
-    rows.push_back({active.completion.tokens.back(), static_cast<int32_t>(index), active.prefix->next_position + static_cast<int32_t>(behind),
-                    &active.pages, draw_settings(active)});
+    const int32_t position = active.prefix->next_position + static_cast<int32_t>(behind);
+    rows.push_back({active.completion.tokens.back(), static_cast<int32_t>(index), position, &active.pages, draw_settings(active)});
   }
   return decode_step_.run(rows);
 }

@@ -18,7 +18,7 @@ TokenPositions token_positions(const Prompt& prompt, const ModelSpec& spec) {
     const int64_t rows = (*image)->grid->rows / merge, columns = (*image)->grid->columns / merge;
     for (int64_t row = 0; row < rows; ++row)
       for (int64_t column = 0; column < columns; ++column)
-        result.values.insert(result.values.end(), {result.next, result.next + static_cast<int32_t>(row), result.next + static_cast<int32_t>(column)});
+        for (const int64_t offset : {int64_t{0}, row, column}) result.values.push_back(result.next + static_cast<int32_t>(offset));
     result.next += static_cast<int32_t>(std::max(rows, columns));
     t += static_cast<size_t>(rows * columns);
     ++image;

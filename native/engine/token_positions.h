@@ -17,7 +17,8 @@ struct TokenPositions {
 
 /**
  * On one axis, tokens are counted. On three, text counts on all of them together; the token at (row, column) of an image is at
- * (p, p + row, p + column), with p what a token of text would have had in the image's place; and text goes on behind the largest number so far.
+ * (p, p + row, p + column), with p what a token of text would have had in the image's place; and text goes on behind the largest
+ * number so far.
  * Source: Wang et al. 2024 (Qwen2-VL), arXiv 2409.12191, section 2.1.
  *
  * @param prompt  a valid one

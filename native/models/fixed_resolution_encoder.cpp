@@ -68,14 +68,14 @@ Var FixedResolutionEncoder::patch_embed(Tape& tape, const Tensor& pixels) {
   const int64_t views = pixels.rows();
   const Var y = tape.variable(views * spec_.rows(), spec_.width);
   tape.ops().patch_embed(tape.context(),
-                         {pixels.data(), patch_weight_.value.elements(), patch_bias_.value.data(),
+                         {pixels.data(), patch_weight_.value.elements(), patch_bias_.value.data(), class_token_.value.data(),
                           position_.value.data(), y->value.data(), views, spec_.channels, spec_.image_size, spec_.patch_size,
                           spec_.width, device.precision()});
   tape.record([this, &device, pixels, y, views] {
     if (!patch_weight_.gradient) return;
     device.ops().patch_embed_backward(
         device.context(), {y->gradient.data(), pixels.data(), patch_weight_.gradient.data(), patch_bias_.gradient.data(),
-                           position_.gradient.data(), views, spec_.channels, spec_.image_size,
+                           class_token_.gradient.data(), position_.gradient.data(), views, spec_.channels, spec_.image_size,
                            spec_.patch_size, spec_.width, device.precision()});
   });
   return y;

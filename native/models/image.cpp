@@ -25,7 +25,8 @@ void validate(const ImageInput& image, const FixedResolutionSpec& vision, const 
 }
 
 void validate(const ImageInput& image, const NativeResolutionSpec& vision, const ModelSpec& spec, const std::string& path) {
-  require(image.grid.has_value(), path, ".grid: expected the rows and columns of patches, since the model takes images of any size, received nothing");
+  require(image.grid.has_value(), path,
+          ".grid: expected the rows and columns of patches, since the model takes images of any size, received nothing");
   require(!image.tokens, path, ".tokens: expected none, since all features of an image of any size are its tokens, received some");
   const int64_t merge = spec.projector->merge_size;
   const auto [rows, columns] = *image.grid;

@@ -51,7 +51,7 @@ OpWork count(const PackMatrixArgs& a) {
 template <class Args>
 struct Patches {
   explicit Patches(const Args& a)
-      : per_image((a.size / a.patch_size) * (a.size / a.patch_size)),
+      : per_image(a.rows_per_image()),
         rows(a.images * per_image),
         elements(a.channels * a.patch_size * a.patch_size),
         added(a.columns * (1 + per_image)) {}

@@ -19,7 +19,7 @@ const sqrt2OverPi = Math.sqrt(2 / Math.PI);
 const normalDensity = (x: number) => Math.exp((-x * x) / 2) / Math.sqrt(2 * Math.PI);
 
 /** Phi(x): its series around 0, or far out the continued fraction of the normal tail (Abramowitz and Stegun 26.2.11, 26.2.14). */
-function normalShare(x: number): number {
+export function normalShare(x: number): number {
   if (Math.abs(x) > 4) {
     let fraction = 0;
     for (let n = 200; n > 0; n--) fraction = n / (Math.abs(x) + fraction);

@@ -128,6 +128,7 @@ function patches(): TrafficCase[] {
           pixels: floats(pixels),
           weight: halves(columns * channels * patch_size ** 2),
           bias: floats(columns),
+          class_token: null,
           position: floats(perImage * columns),
           y: floats(rows * columns),
           ...sizes,
