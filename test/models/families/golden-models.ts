@@ -154,10 +154,9 @@ export function lengths(received: ArrayLike<number>, reference: ArrayLike<number
  * @param name with lora_A or lora_B before ".weight" where it is an adapter's, and PEFT's prefix
  */
 export function parameterOf({ layout }: Checkpoint, name: string): string | undefined {
-  const [, path, factor, kind] = /^(?:base_model\.model\.)?(.+?)(\.lora_[AB])?\.(weight|bias)$/.exec(name) ?? [
-    "",
+  const [, path, factor, kind] = /^(?:base_model\.model\.)?(.+?)(\.lora_[AB])?\.(weight|bias)$/.exec(
     name,
-  ];
+  ) ?? ["", name];
   const tensor = layout!.canonicalName(kind === undefined ? path! : `${path}.${kind}`);
   const found = layout!.tensors.find((candidate) => candidate.name === tensor)?.parameter ?? undefined;
   return factor === undefined ? found : found?.replace(/\.weight$/, `${factor}.weight`);
