@@ -355,4 +355,5 @@ def main() -> None:
     (HERE / "prompts.json").write_text(json.dumps(written, separators=(",", ":")) + "\n")
 
 
-main()
+if __name__ == "__main__":
+    main()
