@@ -166,7 +166,10 @@ export function engineAdapter(
   return { layers, names, ignored };
 }
 
-/** The file that an engine's adapters are saved to, for `Engine.save`; undefined where it has none. */
+/**
+ * The file that an engine's adapters are saved to, for `Engine.save`; undefined where it has none. Its keys are the paths of Transformers'
+ * newest module tree, as PEFT writes them: PEFT starts layers anew, with no more than a warning, whose keys it finds under other names.
+ */
 export function savedAdapter(
   folder: string,
   parameters: readonly ParameterInfo[],
@@ -177,7 +180,7 @@ export function savedAdapter(
   for (const { name, paths } of layers) {
     for (const factor of factors) {
       const parameter = `${name}.${factor}.weight`;
-      if (held.has(parameter)) names[parameter] = `${keyPrefix}${paths[0]}.${factor}.weight`;
+      if (held.has(parameter)) names[parameter] = `${keyPrefix}${paths.at(-1)}.${factor}.weight`;
     }
   }
   if (Object.keys(names).length === 0) return undefined;
