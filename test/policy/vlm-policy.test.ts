@@ -101,9 +101,9 @@ describe("encode", () => {
 });
 
 test("images are processed as the options say, where the model's processor can", async () => {
-  await expect(VlmPolicy.initialize(modelFolder, { ...options, images: { singleCrop: true } })).rejects.toThrow(
-    "images.singleCrop: expected a checkpoint of LLaVA",
-  );
+  await expect(
+    VlmPolicy.initialize(modelFolder, { ...options, images: { singleCrop: true } }),
+  ).rejects.toThrow("images.singleCrop: expected a checkpoint of LLaVA");
 });
 
 describe("respond", () => {

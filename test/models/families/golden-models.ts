@@ -57,10 +57,12 @@ export async function loadEngine(
   const read = await readCheckpoint(folder);
   const valueHead = { hiddenWidths: [5], trunkGradientScale: 1 };
   const checkpoint = { ...read, spec: { ...read.spec, valueHead } };
+  const { lora, trainable, ...engineOptions } = options;
+  const adapterOptions = { ...(lora && { lora }), ...(trainable && { trainable }) };
   const engine = await Engine.create({
     threads: 2,
-    ...options,
-    ...(await engineAdapters(checkpoint, options)),
+    ...engineOptions,
+    ...(await engineAdapters(checkpoint, adapterOptions)),
     model: checkpoint.spec,
   });
   try {
