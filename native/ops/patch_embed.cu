@@ -15,6 +15,7 @@ namespace sightline::cuda {
 namespace {
 
 constexpr int patch_threads = 256;
+constexpr int sector_bytes = 32;
 /**
  * Patches that a block takes side by side: whatever the patch, 8 of them are a multiple of 32 bytes wide, so that neither the lines
  * of an image nor the rows of the matrix are cut within a sector.
@@ -73,7 +74,10 @@ __global__ void __launch_bounds__(patch_threads) patch_embed_patches_kernel(cons
         tile[x / patch_size * stride + line * patch_size + x % patch_size] = from[x];
     }
     __syncthreads();
-    for (int i = static_cast<int>(threadIdx.x); i < count * length; i += patch_threads) {
+    // Warps begin to write where a sector begins, which the row of a class token would shift them away from.
+    const auto skew = static_cast<int>(reinterpret_cast<uintptr_t>(to + begin * patch_size) % sector_bytes / sizeof(T));
+    for (int i = static_cast<int>(threadIdx.x) - skew; i < count * length; i += patch_threads) {
+      if (i < 0) continue;
       const int patch = i / length, at = i % length;
       const float value[1] = {tile[patch * stride + at]};
       store(to + static_cast<int64_t>(patch) * elements + begin * patch_size + at, value);

@@ -33,11 +33,10 @@ function rotate(args: Args, round: Rounding) {
   } = args;
   const rotated = Float64Array.from(x);
   const half = head_size / 2;
-  const sections = [section_0, section_1, half - section_0 - section_1].slice(0, axes);
-  const axisOf =
-    axes === 1
-      ? new Array<number>(half).fill(0)
-      : sections.flatMap((size, axis) => new Array<number>(size).fill(axis));
+  // The last axis takes the frequencies that are left.
+  const first = [section_0, section_1].slice(0, axes - 1);
+  const sections = [...first, half - first.reduce((sum, size) => sum + size, 0)];
+  const axisOf = sections.flatMap((size, axis) => new Array<number>(size).fill(axis));
   for (let n = 0; n < rows; n++)
     for (let k = 0; k < half; k++) {
       // Angles are computed in double by contract; only their cosines and sines are rounded.
