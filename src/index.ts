@@ -78,6 +78,7 @@ export {
 // Model folders
 export { CheckpointError } from "./models/checkpoint-error.js";
 export { ImageSettingError, type ImageSettings } from "./models/image-settings.js";
+export { LoraModulesError } from "./models/linear-layers.js";
 export { PromptError } from "./models/prompts.js";
 
 // The native engine

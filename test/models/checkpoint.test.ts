@@ -5,8 +5,8 @@ import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import {
   findOptimizerState,
+  findWeights,
   readCheckpoint,
-  requireWeights,
   writeTextFiles,
 } from "../../src/models/checkpoint.js";
 import { CheckpointError } from "../../src/models/checkpoint-error.js";
@@ -147,11 +147,12 @@ describe("readCheckpoint", () => {
 });
 
 describe("weights and optimizer state", () => {
-  test("requireWeights gives the path, or throws FILE_MISSING with it", async () => {
+  test("findWeights gives the path, or throws FILE_MISSING with it", async () => {
     const path = join(folder, "model.safetensors");
-    expect(await problem(requireWeights(folder))).toMatchObject({ code: "FILE_MISSING", path });
+    const checkpoint = await readCheckpoint(folder);
+    expect(await problem(findWeights(checkpoint, folder))).toMatchObject({ code: "FILE_MISSING", path });
     writeFileSync(path, "");
-    expect(await requireWeights(folder)).toBe(path);
+    expect(await findWeights(checkpoint, folder)).toBe(path);
   });
 
   test("findOptimizerState gives the path only where the file is", async () => {
@@ -166,7 +167,7 @@ test("writeTextFiles copies the files as they were read, also after the folder i
   const checkpoint = await readCheckpoint(folder);
   rmSync(folder, { recursive: true });
   const copy = join(scratch, "deep", "copy");
-  await writeTextFiles(checkpoint, copy);
+  await writeTextFiles(checkpoint, copy, "whole");
   expect(readdirSync(copy).sort()).toEqual([
     "config.json",
     "preprocessor_config.json",
@@ -317,7 +318,7 @@ describe("a folder as Transformers writes it", () => {
     test("is so again when it is written and read", async () => {
       take("smolvlm");
       const copy = join(scratch, "copy");
-      await writeTextFiles(await readCheckpoint(folder, { splitting: false }), copy);
+      await writeTextFiles(await readCheckpoint(folder, { splitting: false }), copy, "whole");
       const { imageSettings, imageProcessor } = await readCheckpoint(copy);
       expect(imageSettings).toEqual({ splitting: false });
       expect(imageProcessor!.spec.views).toMatchObject({ split: false });
@@ -333,7 +334,7 @@ describe("a folder as Transformers writes it", () => {
       writeFileSync(join(folder, file), "{}");
     }
     const copy = join(scratch, "copy");
-    await writeTextFiles(await readCheckpoint(folder), copy);
+    await writeTextFiles(await readCheckpoint(folder), copy, "whole");
     expect(readdirSync(copy).sort()).toEqual([
       "LICENSE",
       "chat_template.json",
