@@ -177,7 +177,8 @@ export function savedAdapter(
   for (const { name, paths } of layers) {
     for (const factor of factors) {
       const parameter = `${name}.${factor}.weight`;
-      if (held.has(parameter)) names[parameter] = `${keyPrefix}${paths[0]}.${factor}.weight`;
+      // PEFT maps only part of the hub's names to modules, and leaves adapters that it does not find at zero.
+      if (held.has(parameter)) names[parameter] = `${keyPrefix}${paths[1] ?? paths[0]}.${factor}.weight`;
     }
   }
   if (Object.keys(names).length === 0) return undefined;

@@ -8,7 +8,7 @@ export interface LinearLayer {
   readonly component: Component;
   /**
    * Paths of its module: the first is that of its weight on the hub without ".weight", the others those of Transformers' module trees
-   * since 4.52. A layer that no layout names has one path, its name.
+   * since 4.52, where they differ, the earliest first. A layer that no layout names has one path, its name.
    */
   readonly paths: readonly string[];
 }

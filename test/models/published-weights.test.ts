@@ -156,7 +156,7 @@ describe("a published model", () => {
     expect(await savePublished(engine, model, lora, folder, true)).toBe("adapter");
     expect(existsSync(join(folder, "model.safetensors"))).toBe(false);
     const keys = [...readTensorFile(join(folder, "adapter_model.safetensors")).keys()];
-    expect(keys).toContain("base_model.model.language_model.model.layers.0.self_attn.q_proj.lora_A.weight");
+    expect(keys).toContain("base_model.model.model.language_model.layers.0.self_attn.q_proj.lora_A.weight");
     expect(keys).toHaveLength(2 * 7);
     expect(readTensorFile(join(folder, "trained.safetensors")).size).toBe(4);
     const config = JSON.parse(readFileSync(join(folder, "adapter_config.json"), "utf8"));
