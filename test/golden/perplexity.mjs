@@ -11,12 +11,12 @@ const tokens = policy.encodeResponse(readFileSync(file, "utf8")).slice(0, -1);
 const prompt = { tokens: tokens.slice(0, 1), images: [] };
 const { logProbs } = await policy.score([{ prompt, response: tokens.slice(1) }], { keepTape: false });
 const mean = logProbs.reduce((sum, logProb) => sum + logProb, 0) / logProbs.length;
-console.log(`${tokens.length} tokens, perplexity ${Math.exp(-mean).toFixed(6)}`);
+process.stdout.write(`${tokens.length} tokens, perplexity ${Math.exp(-mean).toFixed(6)}\n`);
 
 const answer = await policy.respond(policy.encode(null, question), {
   sampling: { temperature: 0 },
   randomKey: [0, 0],
   maxNewTokens: 48,
 });
-console.log(`${question}\n${answer.text}`);
+process.stdout.write(`${question}\n${answer.text}\n`);
 policy.dispose();
