@@ -8,11 +8,13 @@ import { readSafetensors } from "../../golden/safetensors.js";
 import { temporaryFolder } from "../../train/temporary-folder.js";
 import {
   adapterFolder,
+  GRADIENT_TOLERANCE,
   goldenModel,
   goldenNames,
   gradientsOf,
   joined,
   keptElements,
+  LOG_PROB_TOLERANCE,
   lengths,
   loadEngine,
   nextLogProbs,
@@ -20,10 +22,6 @@ import {
   relativeError,
   sequencesOf,
 } from "./golden-models.js";
-
-/** As in golden.test.ts. */
-const LOG_PROB_TOLERANCE = 1e-5;
-const GRADIENT_TOLERANCE = 2e-5;
 
 /** What is not adapted stays as it is. */
 const frozen = { vision: "frozen", projector: "frozen", decoder: "frozen" } as const;

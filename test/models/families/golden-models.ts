@@ -11,6 +11,14 @@ import { type AdapterOptions, engineAdapters } from "../../../src/policy/engine-
 import { imagePattern } from "../../golden/image-pattern.js";
 import { readSafetensors } from "../../golden/safetensors.js";
 
+/**
+ * The most that log-probs may err, of the largest one: about ten times what two orders of the same float32 sums differ by in models
+ * of this size.
+ */
+export const LOG_PROB_TOLERANCE = 1e-5;
+/** The most that a tensor's gradient may err, of its length, by the same measure. */
+export const GRADIENT_TOLERANCE = 2e-5;
+
 export interface GoldenPrompt {
   text: string;
   /** Width and height of each. */

@@ -6,11 +6,13 @@ import type { Sequence } from "../../../src/native/types.js";
 import { imagePattern, sha256 } from "../../golden/image-pattern.js";
 import { temporaryFolder } from "../../train/temporary-folder.js";
 import {
+  GRADIENT_TOLERANCE,
   goldenModel,
   goldenNames,
   gradientsOf,
   joined,
   keptElements,
+  LOG_PROB_TOLERANCE,
   lengths,
   loadEngine,
   nextLogProbs,
@@ -18,11 +20,6 @@ import {
   relativeError,
   sequencesOf,
 } from "./golden-models.js";
-
-/** Of the largest log-prob: about ten times what two orders of the same float32 sums differ by in such models. */
-const LOG_PROB_TOLERANCE = 1e-5;
-/** Of the length of a tensor's gradient, by the same measure. */
-const GRADIENT_TOLERANCE = 2e-5;
 
 describe.each(goldenNames)("the tiny %s, as Transformers has it", (name) => {
   const golden = goldenModel(name);

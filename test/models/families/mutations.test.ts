@@ -6,6 +6,7 @@ import {
   type GoldenName,
   goldenModel,
   joined,
+  LOG_PROB_TOLERANCE,
   loadEngine,
   relativeError,
   sequencesOf,
@@ -29,7 +30,7 @@ function changedFolder(name: GoldenName, path: string, value: unknown): string {
   return folder;
 }
 
-// What the golden comparison allows is 1e-5: a setting that is not heeded may change no more than that.
+// Were a setting not heeded, golden.test.ts would fail.
 test.each<[GoldenName, string, unknown]>([
   ["llava", "text_config.rope_parameters.rope_theta", 110],
   ["llava", "text_config.rms_norm_eps", 1.1e-3],
@@ -52,7 +53,7 @@ test.each<[GoldenName, string, unknown]>([
   ["smolvlm", "text_config.rope_parameters.rope_theta", 550],
   ["smolvlm", "text_config.rms_norm_eps", 1.1e-3],
   ["smolvlm", "vision_config.hidden_act", "gelu"],
-  ["smolvlm", "vision_config.layer_norm_eps", 1e-4],
+  ["smolvlm", "vision_config.layer_norm_eps", 1e-3],
   ["smolvlm", "vision_config.num_attention_heads", 4],
   ["qwen2-5-vl", "text_config.rope_parameters.rope_theta", 220],
   ["qwen2-5-vl", "text_config.rope_parameters.mrope_section", [3, 3, 2]],
@@ -66,7 +67,7 @@ test.each<[GoldenName, string, unknown]>([
   const { engine } = await loadEngine(folder);
   try {
     const { logProbs } = await engine.forward(await sequencesOf(golden, folder), { keepTape: false });
-    expect(relativeError(logProbs, joined(golden, "log_probs"))).toBeGreaterThan(1e-5);
+    expect(relativeError(logProbs, joined(golden, "log_probs"))).toBeGreaterThan(LOG_PROB_TOLERANCE);
   } finally {
     engine.dispose();
   }
