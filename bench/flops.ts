@@ -54,7 +54,8 @@ function pairs(first: number, rows: number): number {
 
 /** Vision encoder and projector of one image. */
 function imageFlops({ vision, projector, decoder }: ModelSpec): number {
-  if (vision?.kind !== "fixed_resolution" || !projector?.hiddenWidth || projector.mergeSize !== 1)
+  if (vision === null) return 0;
+  if (vision.kind !== "fixed_resolution" || !projector?.hiddenWidth || projector.mergeSize !== 1)
     throw new RangeError(
       "expected a model with views of one size and a projector of two layers that merges nothing",
     );

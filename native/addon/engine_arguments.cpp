@@ -105,15 +105,14 @@ ValueHeadSpec to_value_head_spec(const Argument& spec) {
 }
 
 ModelSpec to_model_spec(const Argument& spec) {
-  ModelSpec model{.vision = std::nullopt,
-                  .projector = std::nullopt,
-                  .image_token_id = std::nullopt,
-                  .decoder = to_decoder_spec(spec.field("decoder")),
-                  .value_head = to_value_head_spec(spec.field("valueHead")),
-                  .end_token_id = static_cast<int32_t>(spec.field("endTokenId").size())};
-  if (const Argument vision = spec.field("vision"); !vision.null()) model.vision = to_vision_spec(vision);
-  if (const Argument projector = spec.field("projector"); !projector.null()) model.projector = to_projector_spec(projector);
-  if (const Argument token = spec.field("imageTokenId"); !token.null()) model.image_token_id = static_cast<int32_t>(token.size());
+  const Argument vision = spec.field("vision"), projector = spec.field("projector"), image_token = spec.field("imageTokenId");
+  ModelSpec model{};
+  if (!vision.null()) model.vision = to_vision_spec(vision);
+  if (!projector.null()) model.projector = to_projector_spec(projector);
+  model.decoder = to_decoder_spec(spec.field("decoder"));
+  model.value_head = to_value_head_spec(spec.field("valueHead"));
+  if (!image_token.null()) model.image_token_id = static_cast<int32_t>(image_token.size());
+  model.end_token_id = static_cast<int32_t>(spec.field("endTokenId").size());
   return model;
 }
 

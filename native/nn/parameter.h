@@ -27,7 +27,7 @@ struct LoraSpec {
   /** In [0, 1). */
   float dropout = 0.0f;
   /** Names of the linear layers that get adapters; none: all of the components trained by them. */
-  std::optional<std::vector<std::string>> modules;
+  std::optional<std::vector<std::string>> modules = std::nullopt;
 };
 
 /** How a parameter starts. */

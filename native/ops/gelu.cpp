@@ -51,27 +51,33 @@ struct Gelu<Activation::quick_gelu> {
 
 template <>
 struct Gelu<Activation::gelu> {
+  /** |x|, or where that is larger a number whose square is beyond the reach of exp. */
+  static Vec size_of(Vec x) { return min(x < zero() ? zero() - x : x, broadcast(16.0f)); }
+  /** exp(p - size^2 / 2). The square of the upper 12 bits of size is exact, so that its rounding does not grow with it. */
+  static Vec bell(Vec size, Vec p) {
+    const Vec upper = (Vec)((IntVec)size & static_cast<int32_t>(0xfffff000));
+    return exp(broadcast(-0.5f) * upper * upper) * exp(fma(broadcast(-0.5f) * (size - upper), size + upper, p));
+  }
   /**
-   * Phi(-|x|) = erfc(z) / 2 for z = |x| / sqrt(2), from erfc(z) = t exp(p(t) - z^2) with t = 1 / (1 + z / 2): p is a Chebyshev
-   * fit to log(erfc(z) exp(z^2) / t) on z in [0, 10], off by at most 5e-8.
+   * Phi(-size) = erfc(z) / 2 for z = size / sqrt(2), from erfc(z) = t exp(p(t) - z^2) with t = 1 / (1 + z / 2): p is a
+   * Chebyshev fit to log(erfc(z) exp(z^2) / t) on z in [0, 10], off by at most 5e-8.
    */
-  static Vec tail(Vec x) {
+  static Vec tail(Vec size) {
     constexpr float coefficients[] = {-1.26544797f,  0.998632789f, 0.386640400f, 0.0346028025f, 0.00126758788f,
                                       -0.0802804381f, -0.696251869f, 1.15673375f,  -0.680827200f, 0.144930214f};
-    const Vec size = x < zero() ? zero() - x : x;
     const Vec t = broadcast(1.0f) / fma(size, broadcast(0.3535533906f), broadcast(1.0f));
     Vec p = zero();
     for (int i = 9; i >= 0; --i) p = fma(p, t, broadcast(coefficients[i]));
-    return broadcast(0.5f) * t * exp(fma(broadcast(-0.5f) * size, size, p));
+    return broadcast(0.5f) * t * bell(size, p);
   }
   static Vec share(Vec x) {
-    const Vec below = tail(x);
+    const Vec below = tail(size_of(x));
     return x < zero() ? below : broadcast(1.0f) - below;
   }
   static Vec value(Vec x) { return x * share(x); }
   static Vec derivative(Vec x) {
     constexpr float density = 0.3989422804f;
-    return fma(broadcast(density) * exp(broadcast(-0.5f) * x * x), x, share(x));
+    return fma(broadcast(density) * bell(size_of(x), zero()), x, share(x));
   }
 };
 

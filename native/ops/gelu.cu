@@ -22,12 +22,9 @@ struct Logistic {
 /** exp(-2 u): (1 + tanh u) / 2 = 1 / (1 + exp(-2 u)) keeps its accuracy where tanh u is near -1. */
 __device__ float exp_minus_2u(float x) { return expf(-2.0f * sqrt_2_over_pi * fmaf(cubic * x * x, x, x)); }
 
-/** Phi(x) = erfc(-x / sqrt(2)) / 2 */
-__device__ float normal_share(float x) { return 0.5f * erfcf(-0.7071067812f * x); }
-
 template <Activation kind>
 __device__ float value_of(float x) {
-  if constexpr (kind == Activation::gelu) return x * normal_share(x);
+  if constexpr (kind == Activation::gelu) return x * normcdff(x);
   if constexpr (kind == Activation::gelu_tanh) return x / (1.0f + exp_minus_2u(x));
   if constexpr (kind == Activation::quick_gelu) return x / (1.0f + expf(-quick * x));
 }
@@ -36,7 +33,7 @@ template <Activation kind>
 __device__ float derivative_of(float x) {
   if constexpr (kind == Activation::gelu) {
     constexpr float density = 0.3989422804f;
-    return fmaf(density * expf(-0.5f * x * x), x, normal_share(x));
+    return fmaf(density * expf(-0.5f * x * x), x, normcdff(x));
   }
   if constexpr (kind == Activation::gelu_tanh) {
     const Logistic s(exp_minus_2u(x));

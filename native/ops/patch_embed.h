@@ -35,7 +35,10 @@ struct PatchEmbedArgs {
   Precision precision;
   SIGHTLINE_FIELDS(pixels, weight, bias, class_token, position, y, images, channels, size, patch_size, columns, precision)
 
-  int64_t rows_per_image() const { return (size / patch_size) * (size / patch_size) + (class_token ? 1 : 0); }
+  /** Of y: patches, behind one row for the class token where there is one. */
+  SIGHTLINE_ALWAYS_INLINE int64_t rows_per_image() const {
+    return (size / patch_size) * (size / patch_size) + (class_token ? 1 : 0);
+  }
 };
 
 /** @param dweight, dbias, dclass_token, dposition  accumulated; dbias and dclass_token null where there is none. The pixels get no gradient. */
@@ -50,7 +53,10 @@ struct PatchEmbedBackwardArgs {
   Precision precision;
   SIGHTLINE_FIELDS(dy, pixels, dweight, dbias, dclass_token, dposition, images, channels, size, patch_size, columns, precision)
 
-  int64_t rows_per_image() const { return (size / patch_size) * (size / patch_size) + (dclass_token ? 1 : 0); }
+  /** As of PatchEmbedArgs. */
+  SIGHTLINE_ALWAYS_INLINE int64_t rows_per_image() const {
+    return (size / patch_size) * (size / patch_size) + (dclass_token ? 1 : 0);
+  }
 };
 
 /**

@@ -40,12 +40,12 @@ struct RopeArgs {
   SIGHTLINE_FIELDS(x, positions, rows, row_stride, heads, head_size, axes, section_0, section_1, theta, restarts, inverse)
 
   /** First frequency of an axis; of `axes`, the number of all. */
-  int64_t first_of(int64_t axis) const {
+  SIGHTLINE_ALWAYS_INLINE int64_t first_of(int64_t axis) const {
     if (axis == axes) return head_size / 2;
     return axis == 0 ? 0 : axis == 1 ? section_0 : section_0 + section_1;
   }
   /** P / 2: frequencies after which they begin anew. */
-  int64_t period() const { return restarts ? first_of(1) : head_size / 2; }
+  SIGHTLINE_ALWAYS_INLINE int64_t period() const { return restarts ? first_of(1) : head_size / 2; }
 };
 
 }  // namespace sightline

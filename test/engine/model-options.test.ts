@@ -4,15 +4,20 @@ import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { Engine } from "../../src/native/engine.js";
 import type { EngineOptions, ForwardResult, ModelSpec } from "../../src/native/types.js";
+import { useEmulatedCuda, withoutCuda } from "../emulated-cuda.js";
 import { readSafetensors } from "../golden/safetensors.js";
 import { native } from "../io/native-safetensors.js";
 import { everything } from "../native/tiny-engine.js";
+import { promptKey, responseKey } from "./dropout-keys.js";
 import { modelOptionsCases } from "./model-options.js";
 import { windowOf } from "./reference-vision.js";
 import { multimodalPositions, ReferenceVlm } from "./reference-vlm.js";
 
 /** 2^-24 of each of the sums of at most 64 terms in a handful of layers. */
 const rounding = 64 * 8 * 2 ** -24;
+
+if (withoutCuda === "") useEmulatedCuda();
+const devices = withoutCuda === "" ? (["cpu", "cuda"] as const) : (["cpu"] as const);
 
 const scratch = mkdtempSync(join(tmpdir(), "sightline-"));
 const engines: Engine[] = [];
@@ -23,9 +28,8 @@ afterAll(() => {
 
 /** An engine with weights of which none is a neutral one, so that each matters. */
 async function create(model: ModelSpec, options: Partial<EngineOptions> = {}): Promise<Engine> {
-  const engine = await Engine.create({ model, threads: 2, seed: 5, ...options });
-  engines.push(engine);
-  const fresh = await Engine.create({ model, threads: 1, seed: 5 });
+  const { trainable = {}, lora } = options;
+  const fresh = await Engine.create({ model, threads: 1, seed: 5, trainable, ...(lora && { lora }) });
   const file = join(scratch, "weights.safetensors");
   await fresh.save({ model: file });
   const initial = readSafetensors(file);
@@ -36,6 +40,8 @@ async function create(model: ModelSpec, options: Partial<EngineOptions> = {}): P
   }));
   fresh.dispose();
   native.writeSafetensors(file, tensors, {});
+  const engine = await Engine.create({ model, threads: 2, seed: 5, ...options });
+  engines.push(engine);
   await engine.load({ model: file });
   return engine;
 }
@@ -44,6 +50,12 @@ async function weightsOf(engine: Engine): Promise<Map<string, Float64Array>> {
   const file = join(scratch, "saved.safetensors");
   await engine.save({ model: file });
   return new Map([...readSafetensors(file)].map(([name, values]) => [name, Float64Array.from(values)]));
+}
+
+/** The work done when first wanted, and then kept. */
+function once<Result>(work: () => Promise<Result>): () => Promise<Result> {
+  let result: Promise<Result> | undefined;
+  return () => (result ??= work());
 }
 
 const plain = ({ logProbs, values }: ForwardResult) => [...logProbs, ...values];
@@ -66,35 +78,25 @@ describe.each(modelOptionsCases)("a model with $title", ({ model, batch }) => {
     return { scores: plain(scores), gradients: readSafetensors(optimizer) };
   }
 
-  test("computes what its formulas say, and their gradients", async () => {
+  /** What the formulas say, and finite differences at a few elements of every parameter. */
+  const expected = once(async () => {
     const engine = await create(model);
     const weights = await weightsOf(engine);
     const reference = new ReferenceVlm(model, engine.parameters(), weights);
-    const { scores, gradients } = await differentiate(engine);
-    const expected = batch.map((item) => reference.score(item));
-    const numbers = [...expected.flatMap(({ logProbs }) => logProbs), ...expected.map(({ value }) => value)];
-    expect(scores.length).toBe(numbers.length);
-    for (const [i, value] of numbers.entries())
-      expect(Math.abs(scores[i]! - value), `result ${i}`).toBeLessThan(rounding);
-
+    const scores = () => batch.map((item) => reference.score(item));
     const loss = () => {
       let i = 0;
-      return batch
-        .map((item) => reference.score(item))
-        .reduce(
-          (sum, { logProbs, value }, b) =>
-            sum +
-            logProbs.reduce((part, logProb) => part + logProbWeight(i++) * logProb, 0) +
-            valueWeight(b) * value,
-          0,
-        );
+      let total = 0;
+      for (const [b, { logProbs, value }] of scores().entries()) {
+        for (const logProb of logProbs) total += logProbWeight(i++) * logProb;
+        total += valueWeight(b) * value;
+      }
+      return total;
     };
     const step = 1e-4;
-    for (const { name } of engine.parameters()) {
-      const received = gradients.get(`${name}.first_moment`)!;
-      const largest = Array.from(received).reduce((most, v) => Math.max(most, Math.abs(v)), 1e-3);
-      const values = weights.get(name)!;
-      for (const probe of [0.15, 0.6]) {
+    const slopes = engine.parameters().flatMap(({ name }) =>
+      [0.15, 0.6].map((probe) => {
+        const values = weights.get(name)!;
         // Of a matrix by token, a row that the batch has.
         const i = Math.floor((name === "decoder.embed.weight" ? (3 + probe) / 32 : probe) * values.length);
         const at = values[i]!;
@@ -102,10 +104,44 @@ describe.each(modelOptionsCases)("a model with $title", ({ model, batch }) => {
           values[i] = x;
           return loss();
         };
-        const difference = (lossAt(at + step) - lossAt(at - step)) / (2 * step);
+        const slope = (lossAt(at + step) - lossAt(at - step)) / (2 * step);
         values[i] = at;
-        expect(Math.abs(received[i]! - difference) / largest, `${name}[${i}]`).toBeLessThan(8 * rounding);
-      }
+        return { name, i, slope };
+      }),
+    );
+    const results = scores();
+    return {
+      scores: [...results.flatMap(({ logProbs }) => logProbs), ...results.map(({ value }) => value)],
+      slopes,
+    };
+  });
+
+  test.each(devices)("computes what its formulas say, and their gradients, on %s", async (device) => {
+    const { scores, gradients } = await differentiate(await create(model, { device }));
+    const reference = await expected();
+    expect(scores.length).toBe(reference.scores.length);
+    for (const [i, value] of reference.scores.entries())
+      expect(Math.abs(scores[i]! - value), `result ${i}`).toBeLessThan(rounding);
+    for (const { name, i, slope } of reference.slopes) {
+      const received = gradients.get(`${name}.first_moment`)!;
+      const largest = Array.from(received).reduce((most, v) => Math.max(most, Math.abs(v)), 1e-3);
+      expect(Math.abs(received[i]! - slope) / largest, `${name}[${i}]`).toBeLessThan(8 * rounding);
+    }
+  });
+
+  test("drops what the formulas say, of the encoder's rows and of the projector's", async () => {
+    const lora = { rank: 2, alpha: 3, dropout: 0.25 };
+    const trainable = { vision: "lora", projector: "lora", decoder: "lora", value_head: "lora" } as const;
+    const engine = await create(model, { trainable, lora });
+    const reference = new ReferenceVlm(model, engine.parameters(), await weightsOf(engine), lora);
+    const dropoutKey = [17, 4_000_000_000] as const;
+    const { logProbs, values, offsets } = await engine.forward(batch, { dropoutKey, keepTape: false });
+    for (const [i, item] of batch.entries()) {
+      const keys = { prompt: promptKey(dropoutKey, item.prompt), response: responseKey(dropoutKey, i) };
+      const { logProbs: wanted, value } = reference.score(item, keys);
+      const received = [...logProbs.slice(offsets[i], offsets[i + 1]), values[i]!];
+      for (const [t, number] of [...wanted, value].entries())
+        expect(Math.abs(received[t]! - number), `${i} ${t}`).toBeLessThan(rounding);
     }
   });
 
@@ -153,6 +189,28 @@ describe.each(modelOptionsCases)("a model with $title", ({ model, batch }) => {
     expect(frozen.gradients.size).toBeGreaterThan(0);
     for (const [name, values] of frozen.gradients) expect(values, name).toEqual(gradients.get(name));
   });
+});
+
+describe.skipIf(withoutCuda !== "")(`on the emulated GPU${withoutCuda}`, () => {
+  test.each(modelOptionsCases)(
+    "a model with $title samples with the log-probs of scoring",
+    async ({ model, batch }) => {
+      const engine = await create(model, { device: "cuda" });
+      const completions = await Promise.all(
+        batch.map(({ prompt }, i) =>
+          engine.generate({ prompt, sampling: { temperature: 1 }, randomKey: [i, 7], maxNewTokens: 6 }),
+        ),
+      );
+      const responses = completions.map(({ tokens }, i) => ({ prompt: batch[i]!.prompt, response: tokens }));
+      const { logProbs, values } = await engine.forward(responses, { keepTape: false });
+      const sampled = [
+        ...completions.flatMap(({ logProbs }) => [...logProbs]),
+        ...completions.map(({ value }) => value),
+      ];
+      for (const [i, number] of [...logProbs, ...values].entries())
+        expect(Math.abs(sampled[i]! - number), `${i}`).toBeLessThan(rounding);
+    },
+  );
 });
 
 describe("the reference has", () => {

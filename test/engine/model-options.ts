@@ -57,6 +57,7 @@ const classToken: ModelOptionsCase = {
       outputNorm: false,
       layers: 2,
       activation: "quick_gelu",
+      normEpsilon: 1e-2,
     },
     projector: { ...tinySpec.projector, activation: "gelu", newline: true },
   },
@@ -76,7 +77,7 @@ const merged: ModelOptionsCase = {
   model: {
     ...tinySpec,
     decoder,
-    vision: { ...tinySpec.vision, patchSize: 2 },
+    vision: { ...tinySpec.vision, patchSize: 2, normEpsilon: 1e-2 },
     projector: { ...tinySpec.projector, mergeSize: 2, hiddenWidth: null, bias: false },
   },
   batch: [
@@ -106,7 +107,7 @@ const native: ModelOptionsCase = {
       layers: 3,
       heads: 2,
       mlpWidth: 12,
-      normEpsilon: 1e-6,
+      normEpsilon: 1e-2,
       windowSize: 8,
       fullAttentionLayers: [1],
     },
@@ -114,13 +115,13 @@ const native: ModelOptionsCase = {
   },
   batch: [
     sequence(
-      [3, ...repeated(image, 15), 4, ...repeated(image, 8), 5],
-      [frame(6, 10, 0.3), frame(8, 4, 1.9)],
+      [3, ...repeated(image, 6), 4, ...repeated(image, 6), 5],
+      [frame(6, 4, 0.3), frame(4, 6, 1.9)],
       [6, 7, 8],
     ),
     sequence(
-      [3, ...repeated(image, 15), 4, ...repeated(image, 8), 5],
-      [frame(6, 10, 0.3), frame(8, 4, 1.9)],
+      [3, ...repeated(image, 6), 4, ...repeated(image, 6), 5],
+      [frame(6, 4, 0.3), frame(4, 6, 1.9)],
       [9, 9],
     ),
     sequence([image, 9, 10], [frame(2, 2, 2.7)], [5, 2]),

@@ -113,18 +113,21 @@ export function multimodalPositions(
 ): (readonly [number, number, number])[] {
   const positions: (readonly [number, number, number])[] = [];
   const waiting = [...images];
-  const free = () => 1 + Math.max(-1, ...positions.flat());
+  let free = 0;
   while (positions.length < count) {
-    const first = free();
+    const first = free;
     if (positions.length >= tokens.length || tokens[positions.length] !== imageTokenId) {
       positions.push([first, first, first]);
+      free = first + 1;
       continue;
     }
-    const { rows, columns } = waiting.shift()!.grid!;
-    const merge = projector!.mergeSize;
-    for (let row = 0; row < rows / merge; row++)
-      for (let column = 0; column < columns / merge; column++)
-        positions.push([first, first + row, first + column]);
+    const [rows, columns] = (["rows", "columns"] as const).map(
+      (side) => waiting[0]!.grid![side] / projector!.mergeSize,
+    ) as [number, number];
+    waiting.shift();
+    for (let row = 0; row < rows; row++)
+      for (let column = 0; column < columns; column++) positions.push([first, first + row, first + column]);
+    free = 1 + Math.max(...positions.flat());
   }
   return positions;
 }

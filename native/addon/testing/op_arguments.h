@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "addon/testing/array_places.h"
+#include "core/activation.h"
 #include "core/elements.h"
 #include "core/error.h"
 #include "core/mirrored.h"
