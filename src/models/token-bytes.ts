@@ -53,30 +53,33 @@ function sentencePieceBytes(piece: string): Uint8Array {
 
 function byteLevelReader(): PieceReader {
   const alphabet = byteLevelAlphabet();
-  return (piece, id) =>
-    Uint8Array.from([...piece], (character) => {
-      const byte = alphabet.get(character);
+  return (piece, id) => {
+    const bytes = new Uint8Array(piece.length);
+    for (let index = 0; index < piece.length; index++) {
+      const byte = alphabet.get(piece.charCodeAt(index));
       if (byte === undefined) {
         throw new TokenizerError(
           "NOT_BYTE_LEVEL",
           `tokenizer.json: expected tokens in the alphabet of its ByteLevel decoder, received "${piece}" (id ${id})`,
         );
       }
-      return byte;
-    });
+      bytes[index] = byte;
+    }
+    return bytes;
+  };
 }
 
 /**
  * The characters that stand for bytes in a ByteLevel vocabulary (Radford et al. 2019, GPT-2): printable
- * Latin-1 characters for themselves, the other bytes in order for the characters from U+0100 on.
+ * Latin-1 characters for themselves, the other bytes in order for the characters from U+0100 on. By character code.
  */
-function byteLevelAlphabet(): Map<string, number> {
+function byteLevelAlphabet(): Map<number, number> {
   const isPrintable = (byte: number) =>
     (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xff && byte !== 0xad);
-  const alphabet = new Map<string, number>();
+  const alphabet = new Map<number, number>();
   let next = 0x100;
   for (let byte = 0; byte < 256; byte++) {
-    alphabet.set(String.fromCharCode(isPrintable(byte) ? byte : next++), byte);
+    alphabet.set(isPrintable(byte) ? byte : next++, byte);
   }
   return alphabet;
 }

@@ -100,6 +100,12 @@ describe("encode", () => {
   });
 });
 
+test("images are processed as the options say, where the model's processor can", async () => {
+  await expect(VlmPolicy.initialize(modelFolder, { ...options, images: { singleCrop: true } })).rejects.toThrow(
+    "images.singleCrop: expected a checkpoint of LLaVA",
+  );
+});
+
 describe("respond", () => {
   test("returns the sampled tokens as text, with the log-probs and the value that score computes", async () => {
     const policy = await open(VlmPolicy.initialize(modelFolder, options));
