@@ -166,10 +166,7 @@ export function engineAdapter(
   return { layers, names, ignored };
 }
 
-/**
- * The file that an engine's adapters are saved to, for `Engine.save`; undefined where it has none. Its keys are the paths of Transformers'
- * newest module tree, as PEFT writes them: PEFT starts layers anew, with no more than a warning, whose keys it finds under other names.
- */
+/** The file that an engine's adapters are saved to, for `Engine.save`; undefined where it has none. */
 export function savedAdapter(
   folder: string,
   parameters: readonly ParameterInfo[],
@@ -180,7 +177,8 @@ export function savedAdapter(
   for (const { name, paths } of layers) {
     for (const factor of factors) {
       const parameter = `${name}.${factor}.weight`;
-      if (held.has(parameter)) names[parameter] = `${keyPrefix}${paths.at(-1)}.${factor}.weight`;
+      // PEFT maps only part of the hub's names to modules, and leaves adapters that it does not find at zero.
+      if (held.has(parameter)) names[parameter] = `${keyPrefix}${paths[1] ?? paths[0]}.${factor}.weight`;
     }
   }
   if (Object.keys(names).length === 0) return undefined;

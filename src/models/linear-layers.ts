@@ -8,7 +8,7 @@ export interface LinearLayer {
   readonly component: Component;
   /**
    * Paths of its module: the first is that of its weight on the hub without ".weight", the others those of Transformers' module trees
-   * since 4.52, the newest last. A layer that no layout names has one path, its name.
+   * since 4.52, where they differ, the earliest first. A layer that no layout names has one path, its name.
    */
   readonly paths: readonly string[];
 }
@@ -30,7 +30,7 @@ export function linearLayers(spec: ModelSpec, layout: TensorLayout | null): Line
 function modulePaths(tensor: string, layout: TensorLayout): string[] {
   const suffix = ".weight";
   const path = tensor.slice(0, -suffix.length);
-  // How module trees have differed from the hub's names, by age: a prefix more, parts of it in another order, a level less.
+  // How module trees have differed from the hub's names: a prefix more, parts of it in another order, a level less.
   const spellings = [
     path,
     `model.${path}`,

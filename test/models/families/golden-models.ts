@@ -60,17 +60,15 @@ export type LoadOptions = AdapterOptions & Omit<Partial<EngineOptions>, "model" 
 /** A checkpoint in an engine of two threads, with a value head of a few numbers. */
 export async function loadEngine(
   folder: string,
-  options: LoadOptions = {},
+  { trainable = {}, lora, ...options }: LoadOptions = {},
 ): Promise<{ checkpoint: Checkpoint; engine: Engine }> {
   const read = await readCheckpoint(folder);
   const valueHead = { hiddenWidths: [5], trunkGradientScale: 1 };
   const checkpoint = { ...read, spec: { ...read.spec, valueHead } };
-  const { lora, trainable, ...engineOptions } = options;
-  const adapterOptions = { ...(lora && { lora }), ...(trainable && { trainable }) };
   const engine = await Engine.create({
     threads: 2,
-    ...engineOptions,
-    ...(await engineAdapters(checkpoint, adapterOptions)),
+    ...options,
+    ...(await engineAdapters(checkpoint, { trainable, ...(lora && { lora }) })),
     model: checkpoint.spec,
   });
   try {
@@ -146,16 +144,50 @@ export async function gradientsOf(
 }
 
 /** The elements of a gradient that the golden file keeps: all, or every nth. */
-export function keptElements(gradient: ArrayLike<number>, count: number): number[] {
+function keptElements(gradient: ArrayLike<number>, count: number): number[] {
   const stride = [1, 7, 13, 29, 61, 113, 211].find((n) => Math.ceil(gradient.length / n) === count);
   if (stride === undefined) throw new Error(`expected ${count} kept elements of ${gradient.length}`);
   return Array.from({ length: count }, (_, i) => gradient[i * stride]!);
 }
 
-/** Length of the difference, and of the reference. */
-export function lengths(received: ArrayLike<number>, reference: ArrayLike<number>): [number, number] {
-  const values = Array.from(reference);
-  return [Math.hypot(...values.map((value, i) => received[i]! - value)), Math.hypot(...values)];
+/**
+ * How much gradients err, of their lengths, by parameter.
+ *
+ * @param prefix of their tensors in the golden file
+ */
+export function gradientErrors(
+  { expected }: GoldenModel,
+  checkpoint: Checkpoint,
+  prefix: "gradient." | "adapter.gradient.",
+  gradientOf: (parameter: string) => ArrayLike<number> | undefined,
+): Map<string, number> {
+  const compared = new Map<string, { error: number; length: number }>();
+  for (const [key, reference] of expected) {
+    if (!key.startsWith(prefix)) continue;
+    const parameter = parameterOf(checkpoint, key.slice(prefix.length));
+    const gradient = parameter === undefined ? undefined : gradientOf(parameter);
+    if (parameter === undefined || gradient === undefined) throw new Error(`${key} is of no parameter`);
+    const received = keptElements(gradient, reference.length);
+    const error = Math.hypot(...received.map((value, i) => value - reference[i]!));
+    compared.set(parameter, { error, length: Math.hypot(...reference) });
+  }
+  return new Map(
+    Array.from(compared, ([parameter, { error, length }]) => {
+      // Softmax ignores what all scores of a query share, so that without rotary positions a key's bias has no gradient: what
+      // is left of it is the rounding of terms that cancelled.
+      const cancels = parameter.startsWith("vision.") && parameter.endsWith("attention.k.bias");
+      return [
+        parameter,
+        error / (cancels ? compared.get(parameter.replace("k.bias", "q.bias"))!.length : length),
+      ];
+    }),
+  );
+}
+
+/** The parameters that golden files have gradients of, of those that are trained. */
+export function comparedParameters(engine: Engine): string[] {
+  const trained = engine.parameters().filter(({ trainable }) => trainable);
+  return trained.flatMap(({ name, component }) => (component === "value_head" ? [] : name)).sort();
 }
 
 /**

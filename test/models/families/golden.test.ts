@@ -6,17 +6,16 @@ import type { Sequence } from "../../../src/native/types.js";
 import { imagePattern, sha256 } from "../../golden/image-pattern.js";
 import { temporaryFolder } from "../../train/temporary-folder.js";
 import {
+  comparedParameters,
   GRADIENT_TOLERANCE,
   goldenModel,
   goldenNames,
+  gradientErrors,
   gradientsOf,
   joined,
-  keptElements,
   LOG_PROB_TOLERANCE,
-  lengths,
   loadEngine,
   nextLogProbs,
-  parameterOf,
   relativeError,
   sequencesOf,
 } from "./golden-models.js";
@@ -89,23 +88,10 @@ describe.each(goldenNames)("the tiny %s, as Transformers has it", (name) => {
   test("gradients of every parameter", async () => {
     const scores = await engine.forward(sequences);
     const gradientOf = await gradientsOf(engine, scores, joined(golden, "coefficients"), temporaryFolder());
-    const compared = new Map<string, { error: number; length: number }>();
-    for (const [key, reference] of golden.expected) {
-      if (!key.startsWith("gradient.")) continue;
-      const parameter = parameterOf(checkpoint, key.slice("gradient.".length));
-      const gradient = parameter === undefined ? undefined : gradientOf(parameter);
-      if (parameter === undefined || gradient === undefined) throw new Error(`${key} is of no parameter`);
-      const [error, length] = lengths(keptElements(gradient, reference.length), reference);
-      compared.set(parameter, { error, length });
-    }
-    const parameters = engine.parameters().filter(({ component }) => component !== "value_head");
-    expect([...compared.keys()].sort()).toEqual(parameters.map((parameter) => parameter.name).sort());
-    for (const [parameter, { error, length }] of compared) {
-      // Softmax ignores what all scores of a query share, so that without rotary positions a key's bias has none: what is
-      // left of it is the rounding of terms that cancelled.
-      const cancels = parameter.startsWith("vision.") && parameter.endsWith("attention.k.bias");
-      const scale = cancels ? compared.get(parameter.replace("k.bias", "q.bias"))!.length : length;
-      expect(error / scale, parameter).toBeLessThanOrEqual(GRADIENT_TOLERANCE);
+    const errors = gradientErrors(golden, checkpoint, "gradient.", gradientOf);
+    expect([...errors.keys()].sort()).toEqual(comparedParameters(engine));
+    for (const [parameter, error] of errors) {
+      expect(error, parameter).toBeLessThanOrEqual(GRADIENT_TOLERANCE);
     }
   });
 });
