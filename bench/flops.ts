@@ -54,6 +54,11 @@ function pairs(first: number, rows: number): number {
 
 /** Vision encoder and projector of one image. */
 function imageFlops({ vision, projector, decoder }: ModelSpec): number {
+  if (vision === null) return 0;
+  if (vision.kind !== "fixed_resolution" || !projector?.hiddenWidth || projector.mergeSize !== 1)
+    throw new RangeError(
+      "expected a model with views of one size and a projector of two layers that merges nothing",
+    );
   const tokens = (vision.imageSize / vision.patchSize) ** 2;
   const patch = vision.channels * vision.patchSize ** 2 * vision.width;
   const layer = 4 * vision.width ** 2 + 2 * vision.width * vision.mlpWidth;

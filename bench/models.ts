@@ -2,6 +2,7 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { readCheckpoint } from "../src/models/checkpoint.js";
+import type { TinyVlmSpec } from "../src/models/families/tiny-vlm.js";
 import { Engine } from "../src/native/engine.js";
 import type { ModelSpec, Precision } from "../src/native/types.js";
 import { modelFolder } from "../src/train/load-policy.js";
@@ -10,26 +11,11 @@ import type { BenchContext } from "./suite.js";
 
 export const precisions: readonly Precision[] = ["fp32", "bf16"];
 
-/** The smallest vision part that a ModelSpec allows; text-only models never run it. */
-const unusedVision: Pick<ModelSpec, "vision" | "projector" | "valueHead"> = {
-  vision: {
-    imageSize: 4,
-    channels: 1,
-    patchSize: 4,
-    width: 8,
-    layers: 1,
-    heads: 1,
-    mlpWidth: 8,
-    normEpsilon: 1e-6,
-  },
-  projector: { hiddenWidth: 8 },
-  valueHead: { hiddenWidths: [8], trunkGradientScale: 0 },
-};
-
 const textModels = {
   /** 6.8 M parameters: small enough that framework overhead shows. */
   "decoder-7m": {
-    ...unusedVision,
+    vision: null,
+    projector: null,
     decoder: {
       vocabularySize: 1024,
       width: 256,
@@ -38,17 +24,22 @@ const textModels = {
       keyValueHeads: 8,
       headSize: 32,
       mlpWidth: 1024,
+      qkvBias: false,
+      tiedHead: false,
       normEpsilon: 1e-5,
       ropeTheta: 10_000,
+      ropeSections: null,
       embeddingScale: 1,
       maxPositions: 512,
     },
-    imageTokenId: 1022,
+    valueHead: { hiddenWidths: [8], trunkGradientScale: 0 },
+    imageTokenId: null,
     endTokenId: 1023,
   },
   /** The shape of the small language models that people fine-tune, with an untied head. */
   "decoder-135m": {
-    ...unusedVision,
+    vision: null,
+    projector: null,
     decoder: {
       vocabularySize: 49_152,
       width: 576,
@@ -57,12 +48,16 @@ const textModels = {
       keyValueHeads: 3,
       headSize: 64,
       mlpWidth: 1536,
+      qkvBias: false,
+      tiedHead: false,
       normEpsilon: 1e-5,
       ropeTheta: 10_000,
+      ropeSections: null,
       embeddingScale: 1,
       maxPositions: 1024,
     },
-    imageTokenId: 49_150,
+    valueHead: { hiddenWidths: [8], trunkGradientScale: 0 },
+    imageTokenId: null,
     endTokenId: 49_151,
   },
 } as const satisfies Record<string, ModelSpec>;
@@ -70,7 +65,11 @@ const textModels = {
 export type ModelName = keyof typeof textModels | "tiny-vlm";
 
 export async function modelSpec(name: ModelName): Promise<ModelSpec> {
-  return name === "tiny-vlm" ? (await readCheckpoint(modelFolder(name))).spec : textModels[name];
+  return name === "tiny-vlm" ? tinyVlmSpec() : textModels[name];
+}
+
+export async function tinyVlmSpec(): Promise<TinyVlmSpec> {
+  return (await readCheckpoint(modelFolder("tiny-vlm"))).spec as TinyVlmSpec;
 }
 
 /** A model with its weights in a file, so that peers compute with the same numbers. */

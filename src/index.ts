@@ -77,7 +77,10 @@ export {
 } from "./algorithms/sft.js";
 
 // Model folders
-export { CheckpointError } from "./models/checkpoint.js";
+export { CheckpointError } from "./models/checkpoint-error.js";
+export { ImageSettingError, type ImageSettings } from "./models/image-settings.js";
+export { LoraModulesError } from "./models/linear-layers.js";
+export { PromptError } from "./models/prompts.js";
 
 // The native engine
 export { probeCuda } from "./native/cuda.js";

@@ -150,11 +150,11 @@ async function measureFrames({ repeats, quick }: BenchContext, id: string): Prom
   const amount = quick ? FRAMES / 10 : FRAMES;
   const { imageProcessor } = await readCheckpoint(modelFolder("tiny-vlm"));
   const { frame } = new NumberLine().reset(0);
-  const { pixels } = imageProcessor.process(frame);
+  const { pixels } = imageProcessor!.process(frame);
   if (!pixels.every(Number.isFinite)) throw new Error("expected finite pixel values");
   const ours = async () => {
     const start = performance.now();
-    for (let i = 0; i < amount; i++) imageProcessor.process(frame);
+    for (let i = 0; i < amount; i++) imageProcessor!.process(frame);
     return (performance.now() - start) / 1000;
   };
   const bytes = amount * frame.data.length;

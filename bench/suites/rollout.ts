@@ -3,7 +3,8 @@ import { spawn } from "node:child_process";
 import { join } from "node:path";
 import { NumberLine } from "../../envs/gym-cards/number-line.js";
 import { ppo } from "../../src/algorithms/ppo.js";
-import { checkpointFiles } from "../../src/models/checkpoint.js";
+import { checkpointFiles } from "../../src/models/checkpoint-files.js";
+import { viewTokenCount } from "../../src/models/image-tokens.js";
 import type { Precision } from "../../src/native/types.js";
 import type { Policy } from "../../src/policy/policy.js";
 import { VlmPolicy } from "../../src/policy/vlm-policy.js";
@@ -11,7 +12,7 @@ import { modelFolder } from "../../src/train/load-policy.js";
 import { packagePath } from "../../src/train/package-path.js";
 import { numberLine } from "../../src/train/presets.js";
 import { compare, type PeerRequest, rowsOf } from "../comparison.js";
-import { modelSpec, precisions } from "../models.js";
+import { precisions, tinyVlmSpec } from "../models.js";
 import { type Row, row } from "../results.js";
 import { summarize } from "../statistics.js";
 import { attempt, type BenchContext, type Suite } from "../suite.js";
@@ -114,8 +115,7 @@ async function peerRequests(
   lengths: { promptTokens: number; responseTokens: number },
 ): Promise<PeerRequest[]> {
   const { environments, ppo: settings } = numberLine();
-  const model = await modelSpec("tiny-vlm");
-  const { imageSize, patchSize } = model.vision;
+  const model = await tinyVlmSpec();
   const fractions = quick ? { published: 1 / 32, batched: 1 / 4 } : { published: 1 / 16, batched: 1 };
   return (["published", "batched"] as const).map((style) => ({
     supply: peers.pytorch,
@@ -129,7 +129,7 @@ async function peerRequests(
       stepsPerEnvironment: settings.stepsPerEnvironment,
       epochs: settings.epochs,
       minibatchSize: settings.minibatchSize,
-      imageTokens: (imageSize / patchSize) ** 2,
+      imageTokens: viewTokenCount(model.vision, model.projector),
       ...lengths,
       maxNewTokens: PUBLISHED_MAX_NEW_TOKENS,
       precision,

@@ -1,7 +1,7 @@
 /** One training step: forward, backward and AdamW over a batch in which no two sequences share a prefix. */
 import { join } from "node:path";
 import type { Engine } from "../../src/native/engine.js";
-import type { ModelSpec, PixelValues, Precision, Sequence } from "../../src/native/types.js";
+import type { FixedResolutionSpec, PixelValues, Precision, Sequence } from "../../src/native/types.js";
 import { compare, memoryRows, type PeerRequest, rowsOf } from "../comparison.js";
 import { trainFlops } from "../flops.js";
 import {
@@ -60,26 +60,27 @@ interface Batch {
 
 function makeBatch({ folder }: BenchContext, model: PreparedModel, shape: BatchShape): Batch {
   const { spec } = model;
-  const { vision, imageTokenId } = spec;
+  const vision = shape.withImage && spec.vision?.kind === "fixed_resolution" ? spec.vision : null;
+  const imageTokenId = spec.imageTokenId ?? Number.POSITIVE_INFINITY;
   const random = source(1);
   // Special tokens have the last ids; drawing below them keeps image tokens where images are.
   const ids = Math.min(imageTokenId, spec.endTokenId, spec.decoder.vocabularySize - 2);
-  const imageTokens = shape.withImage ? (vision.imageSize / vision.patchSize) ** 2 : 0;
+  const imageTokens = vision === null ? 0 : (vision.imageSize / vision.patchSize) ** 2;
   const sequences = Array.from({ length: shape.sequences }, (): Sequence => {
     const text = tokens(random, shape.textTokens, ids);
-    const pixels = () => uniforms(random, vision.channels * vision.imageSize ** 2);
     return {
       prompt: {
         tokens: Int32Array.of(...new Int32Array(imageTokens).fill(imageTokenId), ...text),
-        images: shape.withImage ? [pixels()] : [],
+        images:
+          vision === null ? [] : [{ pixels: uniforms(random, vision.channels * vision.imageSize ** 2) }],
       },
       response: tokens(random, shape.responseTokens, ids),
     };
   });
-  const images = shape.withImage ? join(folder, `${model.name}-images.safetensors`) : null;
-  if (images !== null) {
-    const pixels = sequences.map(({ prompt }) => prompt.images[0]!);
-    writeImages(images, pixels, spec);
+  const images = vision === null ? null : join(folder, `${model.name}-images.safetensors`);
+  if (vision !== null && images !== null) {
+    const pixels = sequences.map(({ prompt }) => prompt.images[0]!.pixels);
+    writeImages(images, pixels, vision);
   }
   const lengths = {
     prompt: imageTokens + shape.textTokens,
@@ -105,7 +106,7 @@ function makeBatch({ folder }: BenchContext, model: PreparedModel, shape: BatchS
 }
 
 /** One tensor `images` (I, C, H, W). */
-function writeImages(path: string, images: readonly PixelValues[], { vision }: ModelSpec): void {
+function writeImages(path: string, images: readonly PixelValues[], vision: FixedResolutionSpec): void {
   const size = images[0]!.length;
   const data = new Float32Array(images.length * size);
   images.forEach((pixels, index) => {

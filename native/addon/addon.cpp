@@ -3,6 +3,7 @@
 #include "addon/engine_arguments.h"
 #include "addon/engine_object.h"
 #include "addon/failure.h"
+#include "addon/file_functions.h"
 #include "addon/image_functions.h"
 #include "addon/promise_worker.h"
 #include "engine/cuda_library.h"
@@ -102,6 +103,8 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("freeGpuMemory", Napi::Function::New(env, free_gpu_memory));
   exports.Set("measurePeaks", Napi::Function::New(env, measure_peaks));
   exports.Set("resizeImage", Napi::Function::New(env, resize_image));
+  exports.Set("readTensorList", Napi::Function::New(env, read_tensor_list));
+  exports.Set("copyTensors", Napi::Function::New(env, copy_tensors));
   return exports;
 }
 

@@ -25,6 +25,9 @@ class Argument {
 
   const std::string& path() const { return path_; }
   bool present() const { return !value_.IsUndefined(); }
+  /** For an argument that may be a list or something else. */
+  bool is_list() const { return value_.IsArray(); }
+  bool null() const { return value_.IsNull(); }
 
   // Each of these throws invalid_argument, naming the path, what it expects and what it received.
 

@@ -15,15 +15,67 @@ Trainable to_trainable(const Argument& trainable) {
       {{"all", Trainable::all}, {"lora", Trainable::lora}, {"frozen", Trainable::frozen}});
 }
 
-VisionSpec to_vision_spec(const Argument& spec) {
+Activation to_activation(const Argument& activation) {
+  return activation.one_of<Activation>(
+      {{"gelu", Activation::gelu}, {"gelu_tanh", Activation::gelu_tanh}, {"quick_gelu", Activation::quick_gelu}});
+}
+
+FixedResolutionSpec to_fixed_resolution_spec(const Argument& spec) {
   return {.image_size = spec.field("imageSize").size(),
           .channels = spec.field("channels").size(),
           .patch_size = spec.field("patchSize").size(),
+          .patch_bias = spec.field("patchBias").boolean(),
+          .class_token = spec.field("classToken").boolean(),
+          .input_norm = spec.field("inputNorm").boolean(),
+          .output_norm = spec.field("outputNorm").boolean(),
           .width = spec.field("width").size(),
           .layers = spec.field("layers").size(),
           .heads = spec.field("heads").size(),
           .mlp_width = spec.field("mlpWidth").size(),
+          .activation = to_activation(spec.field("activation")),
           .norm_epsilon = spec.field("normEpsilon").number()};
+}
+
+NativeResolutionSpec to_native_resolution_spec(const Argument& spec) {
+  NativeResolutionSpec native{.channels = spec.field("channels").size(),
+                              .patch_size = spec.field("patchSize").size(),
+                              .temporal_patch_size = spec.field("temporalPatchSize").size(),
+                              .width = spec.field("width").size(),
+                              .layers = spec.field("layers").size(),
+                              .heads = spec.field("heads").size(),
+                              .mlp_width = spec.field("mlpWidth").size(),
+                              .norm_epsilon = spec.field("normEpsilon").number(),
+                              .window_size = spec.field("windowSize").size(),
+                              .full_attention_layers = {}};
+  for (const Argument& layer : spec.field("fullAttentionLayers").elements())
+    native.full_attention_layers.push_back(layer.size());
+  return native;
+}
+
+VisionSpec to_vision_spec(const Argument& spec) {
+  enum class Kind { fixed, native };
+  const Kind kind = spec.field("kind").one_of<Kind>({{"fixed_resolution", Kind::fixed}, {"native_resolution", Kind::native}});
+  if (kind == Kind::fixed) return to_fixed_resolution_spec(spec);
+  return to_native_resolution_spec(spec);
+}
+
+ProjectorSpec to_projector_spec(const Argument& spec) {
+  ProjectorSpec projector{.merge_size = spec.field("mergeSize").size(),
+                          .norm_epsilon = std::nullopt,
+                          .hidden_width = std::nullopt,
+                          .activation = to_activation(spec.field("activation")),
+                          .bias = spec.field("bias").boolean(),
+                          .newline = spec.field("newline").boolean()};
+  if (const Argument epsilon = spec.field("normEpsilon"); !epsilon.null()) projector.norm_epsilon = epsilon.number();
+  if (const Argument width = spec.field("hiddenWidth"); !width.null()) projector.hidden_width = width.size();
+  return projector;
+}
+
+std::optional<std::array<int64_t, 3>> to_rope_sections(const Argument& sections) {
+  if (sections.null()) return std::nullopt;
+  const std::vector<Argument> counts = sections.elements();
+  require(counts.size() == 3, sections.path(), ": expected three counts, received ", counts.size());
+  return {{counts[0].size(), counts[1].size(), counts[2].size()}};
 }
 
 DecoderSpec to_decoder_spec(const Argument& spec) {
@@ -34,8 +86,11 @@ DecoderSpec to_decoder_spec(const Argument& spec) {
           .kv_heads = spec.field("keyValueHeads").size(),
           .head_size = spec.field("headSize").size(),
           .mlp_width = spec.field("mlpWidth").size(),
+          .qkv_bias = spec.field("qkvBias").boolean(),
+          .tied_head = spec.field("tiedHead").boolean(),
           .norm_epsilon = spec.field("normEpsilon").number(),
           .rope_theta = spec.field("ropeTheta").number(),
+          .rope_sections = to_rope_sections(spec.field("ropeSections")),
           .embedding_scale = spec.field("embeddingScale").number(),
           .max_positions = spec.field("maxPositions").size()};
 }
@@ -50,19 +105,29 @@ ValueHeadSpec to_value_head_spec(const Argument& spec) {
 }
 
 ModelSpec to_model_spec(const Argument& spec) {
-  return {.vision = to_vision_spec(spec.field("vision")),
-          .projector = {.hidden_width = spec.field("projector").field("hiddenWidth").size()},
-          .decoder = to_decoder_spec(spec.field("decoder")),
-          .value_head = to_value_head_spec(spec.field("valueHead")),
-          .image_token_id = static_cast<int32_t>(spec.field("imageTokenId").size()),
-          .end_token_id = static_cast<int32_t>(spec.field("endTokenId").size())};
+  const Argument vision = spec.field("vision"), projector = spec.field("projector"), image_token = spec.field("imageTokenId");
+  ModelSpec model{};
+  if (!vision.null()) model.vision = to_vision_spec(vision);
+  if (!projector.null()) model.projector = to_projector_spec(projector);
+  model.decoder = to_decoder_spec(spec.field("decoder"));
+  model.value_head = to_value_head_spec(spec.field("valueHead"));
+  if (!image_token.null()) model.image_token_id = static_cast<int32_t>(image_token.size());
+  model.end_token_id = static_cast<int32_t>(spec.field("endTokenId").size());
+  return model;
+}
+
+Image to_image(const Argument& argument) {
+  auto image = std::make_shared<ImageInput>();
+  image->pixels = argument.field("pixels").float32_array();
+  if (const Argument grid = argument.field("grid"); grid.present())
+    image->grid = {.rows = grid.field("rows").size(), .columns = grid.field("columns").size()};
+  if (const Argument tokens = argument.field("tokens"); tokens.present()) image->tokens = tokens.int32_array();
+  return image;
 }
 
 Prompt to_prompt(const Argument& prompt) {
   Prompt result{.tokens = prompt.field("tokens").int32_array(), .images = {}};
-  for (const Argument& image : prompt.field("images").elements()) {
-    result.images.push_back(std::make_shared<const std::vector<float>>(image.float32_array()));
-  }
+  for (const Argument& image : prompt.field("images").elements()) result.images.push_back(to_image(image));
   return result;
 }
 
@@ -121,6 +186,10 @@ EngineOptions to_engine_options(const Argument& options) {
   if (const Argument lora = options.field("lora"); lora.present()) {
     result.parameters.lora = LoraSpec{.rank = lora.field("rank").size(), .alpha = lora.field("alpha").number()};
     if (const Argument dropout = lora.field("dropout"); dropout.present()) result.parameters.lora->dropout = dropout.number();
+    if (const Argument modules = lora.field("modules"); modules.present()) {
+      result.parameters.lora->modules.emplace();
+      for (const Argument& module : modules.elements()) result.parameters.lora->modules->push_back(module.string());
+    }
   }
   if (const Argument batch = options.field("maxBatch"); batch.present()) result.max_batch = batch.size();
   if (const Argument limit = options.field("memoryLimitBytes"); limit.present()) {

@@ -1,5 +1,6 @@
 #include "addon/engine_object.h"
 
+#include "addon/checkpoint_arguments.h"
 #include "addon/engine_arguments.h"
 #include "addon/engine_results.h"
 
@@ -27,12 +28,6 @@ Napi::Value to_js(Napi::Env env, const PromiseQueue::Ticket& ticket) {
   call.Set("id", static_cast<double>(ticket.id));
   call.Set("promise", ticket.promise);
   return call;
-}
-
-/** Copies of a path and of an optional second one; empty where there is none. */
-std::pair<std::string, std::string> to_files(const Argument& files) {
-  const Argument optimizer = files.field("optimizer");
-  return {files.field("model").file_path(), optimizer.present() ? optimizer.file_path() : std::string()};
 }
 
 }  // namespace
@@ -159,9 +154,9 @@ Napi::Value EngineObject::step(const Napi::CallbackInfo& info) {
 Napi::Value EngineObject::save(const Napi::CallbackInfo& info) {
   return guard(info.Env(), [&]() -> Napi::Value {
     Engine& target = engine();
-    auto [model, optimizer] = to_files({info[0], "target"});
+    SaveTarget files = to_save_target({info[0], "target"});
     const PromiseQueue::Ticket ticket = new_ticket(info);
-    target.save(std::move(model), std::move(optimizer), callback_for<std::monostate>(ticket));
+    target.save(std::move(files), callback_for<std::monostate>(ticket));
     return ticket.promise;
   });
 }
@@ -169,9 +164,9 @@ Napi::Value EngineObject::save(const Napi::CallbackInfo& info) {
 Napi::Value EngineObject::load(const Napi::CallbackInfo& info) {
   return guard(info.Env(), [&]() -> Napi::Value {
     Engine& target = engine();
-    auto [model, optimizer] = to_files({info[0], "source"});
+    LoadSource files = to_load_source({info[0], "source"});
     const PromiseQueue::Ticket ticket = new_ticket(info);
-    target.load(std::move(model), std::move(optimizer), callback_for<std::monostate>(ticket));
+    target.load(std::move(files), callback_for<std::monostate>(ticket));
     return ticket.promise;
   });
 }

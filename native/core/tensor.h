@@ -36,6 +36,14 @@ class Tensor {
     elements_.data = nullptr;
   }
 
+  /** The same memory with other rows and columns, of as many elements. */
+  Tensor reshape(int64_t rows, int64_t columns) const {
+    Tensor view = *this;
+    view.rows_ = rows;
+    view.columns_ = columns;
+    return view;
+  }
+
   /** Rows [first, first + count) of the same memory. */
   Tensor slice_rows(int64_t first, int64_t count) const {
     Tensor view = *this;

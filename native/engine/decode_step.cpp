@@ -9,8 +9,9 @@ namespace sightline {
 namespace {
 
 /** Of everything that `DecodeStep::run` puts, for the largest step. */
-size_t input_bytes(int64_t rows, int64_t pages) {
-  return 2 * InputBlock::bytes_of<float>(rows) + 6 * InputBlock::bytes_of<int32_t>(rows) + InputBlock::bytes_of<uint32_t>(2 * rows) +
+size_t input_bytes(int64_t rows, int64_t pages, int64_t axes) {
+  return 2 * InputBlock::bytes_of<float>(rows) + 6 * InputBlock::bytes_of<int32_t>(rows) + InputBlock::bytes_of<int32_t>(axes * rows) +
+         InputBlock::bytes_of<uint32_t>(2 * rows) +
          InputBlock::bytes_of<void*>(rows) + InputBlock::bytes_of<void*>(rows * pages);
 }
 
@@ -28,7 +29,8 @@ DecodeStep::DecodeStep(Device& device, Vlm& vlm, int64_t most_rows)
     : device_(device),
       vlm_(vlm),
       recorder_(device.make_step_recorder()),
-      inputs_(device, input_bytes(recorder_->padded(most_rows), recorder_->padded(pages_of(vlm.spec().decoder.max_positions)))),
+      inputs_(device, input_bytes(recorder_->padded(most_rows), recorder_->padded(pages_of(vlm.spec().decoder.max_positions)),
+                          vlm.spec().decoder.position_axes())),
       drawn_(device.arena().allocate(static_cast<size_t>(recorder_->padded(most_rows)) * (sizeof(int32_t) + sizeof(float)),
                                      Purpose::workspace)) {}
 
@@ -38,16 +40,18 @@ DrawnTokens DecodeStep::run(const std::vector<DecodeRow>& rows) {
   const StepSize size = recorder_->next({static_cast<int64_t>(rows.size()), static_cast<int64_t>(most_pages)});
   const auto count = static_cast<size_t>(size.rows);
   // What a row that pads has: the token 0 at position 0, no page and no key, drawn greedily.
-  std::vector<int32_t> ids(count, 0), positions(count, 0), lengths(count, 0), slots(count, 0);
+  const auto axes = static_cast<size_t>(vlm_.spec().decoder.position_axes());
+  std::vector<int32_t> ids(count, 0), positions(count * axes, 0), indices(count, 0), lengths(count, 0), slots(count, 0);
   std::vector<void*> last_pages(count, nullptr);
   std::vector<const void*> page_table(count * static_cast<size_t>(size.pages), nullptr);
   std::vector<DrawSettings> draws(count, DrawSettings{.sampling = {.temperature = 0.0f}});
   for (size_t i = 0; i < rows.size(); ++i) {
     const DecodeRow& row = rows[i];
     ids[i] = row.token;
-    positions[i] = row.position;
-    lengths[i] = row.position + 1;
-    slots[i] = row.position % static_cast<int32_t>(attention_block);
+    std::fill_n(&positions[i * axes], axes, row.position);
+    indices[i] = row.index;
+    lengths[i] = row.index + 1;
+    slots[i] = row.index % static_cast<int32_t>(attention_block);
     last_pages[i] = row.pages->back()->data();
     for (size_t page = 0; page < row.pages->size(); ++page)
       page_table[i * static_cast<size_t>(size.pages) + page] = (*row.pages)[page]->data();
@@ -56,11 +60,12 @@ DrawnTokens DecodeStep::run(const std::vector<DecodeRow>& rows) {
 
   inputs_.clear();
   const Indices tokens = inputs_.put(std::move(ids)), places = inputs_.put(std::move(positions));
+  const Indices in_sequence = inputs_.put(std::move(indices));
   PagedAttention attention(inputs_.put(std::move(last_pages)), inputs_.put(std::move(slots)), inputs_.put(std::move(page_table)),
                            inputs_.put(std::move(lengths)));
   const DrawInputs draw_inputs = put(draws);
   // What adapters drop of a row, and which token it draws, follow from one key; the counters keep the two apart.
-  const RowKeys row_keys = vlm_.parameters().drops() ? RowKeys{draw_inputs.keys, places} : RowKeys();
+  const RowKeys row_keys = vlm_.parameters().drops() ? RowKeys{draw_inputs.keys, in_sequence} : RowKeys();
   inputs_.upload();
   vlm_.decoder().prepare(device_);
   recorder_->run(size, [&] {

@@ -36,8 +36,10 @@ using Page = std::shared_ptr<Storage>;
 
 /** A response that is to get its next token. */
 struct DecodeRow {
-  /** The last one so far, and its position. */
-  int32_t token, position;
+  /** The last one so far, and which of the sequence it is. */
+  int32_t token, index;
+  /** On all axes, see engine/token_positions.h. */
+  int32_t position;
   /** Of all tokens up to and including it. */
   const std::vector<Page>* pages;
   DrawSettings draw;

@@ -5,8 +5,8 @@
 namespace sightline {
 
 // Whose masks dropout draws, from a key that stands for a forward pass or for the state of the weights. The counters end as those of
-// deriveKey in src/random.ts do. Under its key, a row is known by its position: of a token, in its sequence; of an image's
-// feature, among all those of its prompt.
+// deriveKey in src/random.ts do. Under its key, a row is known by its position: of a token, in its sequence; of a row of the
+// vision encoder or of the projector, among all those of its prompt's images.
 
 /** Key of the rows of a prompt and its images: equal for equal prompts, so that sequences can share them. @param hash  Prompt::hash */
 inline RandomKey prompt_key(RandomKey key, uint64_t hash) {

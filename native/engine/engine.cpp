@@ -2,7 +2,6 @@
 
 #include <cmath>
 
-#include "engine/checkpoint.h"
 
 namespace sightline {
 namespace {
@@ -24,8 +23,7 @@ void validate(const EngineOptions& options) {
     require(lora->dropout >= 0.0f && lora->dropout < 1.0f, "lora.dropout: expected a number in [0, 1), received ", lora->dropout);
   }
   // The CPU takes bf16 in pairs; attention would refuse an odd one in the middle of a run.
-  const VisionSpec& vision = options.model.vision;
-  const int64_t vision_head_size = vision.heads > 0 ? vision.width / vision.heads : 0;
+  const int64_t vision_head_size = options.model.vision ? sightline::vision_head_size(*options.model.vision) : 0;
   require(options.precision != Precision::bf16 || options.device.gpu || vision_head_size % 2 == 0,
           "precision: expected \"fp32\", since on the CPU bf16 takes heads of an even size and model.vision has width / heads = ",
           vision_head_size, ", received \"bf16\"");
@@ -177,22 +175,22 @@ void Engine::step(OptimizerStep step, Callback<std::vector<double>> callback) {
   });
 }
 
-void Engine::save(std::string model_path, std::string optimizer_path, Callback<std::monostate> callback) {
-  submit(std::move(callback), [this, model_path = std::move(model_path), optimizer_path = std::move(optimizer_path)] {
+void Engine::save(SaveTarget target, Callback<std::monostate> callback) {
+  submit(std::move(callback), [this, target = std::move(target)] {
     const ProfileScope scope(*device_, "save");
-    save_parameters(*device_, vlm_->parameters(), model_path);
-    if (!optimizer_path.empty()) save_optimizer(*device_, vlm_->parameters(), optimizer_path);
+    save_parameters(*device_, vlm_->parameters(), target);
+    if (!target.optimizer.empty()) save_optimizer(*device_, vlm_->parameters(), target.optimizer);
     return std::monostate{};
   });
 }
 
-void Engine::load(std::string model_path, std::string optimizer_path, Callback<std::monostate> callback) {
-  submit(std::move(callback), [this, model_path = std::move(model_path), optimizer_path = std::move(optimizer_path)] {
+void Engine::load(LoadSource source, Callback<std::monostate> callback) {
+  submit(std::move(callback), [this, source = std::move(source)] {
     const ProfileScope scope(*device_, "load");
-    load_parameters(*device_, vlm_->parameters(), model_path);
+    load_parameters(*device_, vlm_->parameters(), source);
     // Before anything else can fail: tapes and gradients belong to the old weights.
     learner_->reset();
-    if (!optimizer_path.empty()) load_optimizer(*device_, vlm_->parameters(), optimizer_path);
+    if (!source.optimizer.empty()) load_optimizer(*device_, vlm_->parameters(), source.optimizer);
     return std::monostate{};
   });
 }

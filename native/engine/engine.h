@@ -11,6 +11,7 @@
 #include <variant>
 #include <vector>
 
+#include "engine/checkpoint.h"
 #include "engine/device_choice.h"
 #include "engine/generator.h"
 #include "engine/learner.h"
@@ -74,9 +75,8 @@ class Engine {
   void backward(uint64_t tape, OutputGradient gradient, Callback<std::monostate> callback);
   /** Resolves with each group's gradient norm before clipping. */
   void step(OptimizerStep step, Callback<std::vector<double>> callback);
-  /** @param optimizer_path  empty: the optimizer state is not written */
-  void save(std::string model_path, std::string optimizer_path, Callback<std::monostate> callback);
-  void load(std::string model_path, std::string optimizer_path, Callback<std::monostate> callback);
+  void save(SaveTarget target, Callback<std::monostate> callback);
+  void load(LoadSource source, Callback<std::monostate> callback);
   /** Records every op and every call that comes behind this one; rejects with invalid_argument if that is so already. */
   void start_profile(Callback<std::monostate> callback);
   /** Ends the recording and resolves with it; rejects with invalid_argument if there is none. */

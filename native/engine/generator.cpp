@@ -66,7 +66,7 @@ void Generator::admit() {
     if (!prefix) {
       if (!fresh.empty() && rows + prompt.tokens.size() > max_prefill_rows) break;
       rows += prompt.tokens.size();
-      fresh.push_back(std::make_shared<Prefix>(Prefix{prompt, hash, vlm_.parameters().version(), {}, {}, 0.0f, {}}));
+      fresh.push_back(std::make_shared<Prefix>(Prefix{prompt, hash, vlm_.parameters().version(), {}, {}, 0.0f, 0, {}}));
       prefix = fresh.back();
     }
     prefixes.push_back(std::move(prefix));
@@ -173,6 +173,7 @@ void Generator::prefill(const std::vector<std::shared_ptr<Prefix>>& prefixes) {
     prefix.hidden = device_.allocate(Purpose::kv_cache, 1, end.columns(), end.type());
     device_.copy(prefix.hidden, end);
     prefix.value = numbers[i];
+    prefix.next_position = packing.prompts[i].next_position;
     recent_.push_front(prefixes[i]);
   }
   while (static_cast<int64_t>(recent_.size()) > max_batch_) recent_.pop_back();
@@ -183,9 +184,11 @@ DrawnTokens Generator::decode(size_t count) {
   std::vector<DecodeRow> rows;
   for (size_t i = 0; i < count; ++i) {
     Active& active = active_[i];
-    const size_t position = active.prefix->prompt.tokens.size() + active.completion.tokens.size() - 1;
-    if (position % attention_block == 0) active.pages.push_back(new_page());
-    rows.push_back({active.completion.tokens.back(), static_cast<int32_t>(position), &active.pages, draw_settings(active)});
+    const size_t behind = active.completion.tokens.size() - 1;
+    const size_t index = active.prefix->prompt.tokens.size() + behind;
+    if (index % attention_block == 0) active.pages.push_back(new_page());
+    const int32_t position = active.prefix->next_position + static_cast<int32_t>(behind);
+    rows.push_back({active.completion.tokens.back(), static_cast<int32_t>(index), position, &active.pages, draw_settings(active)});
   }
   return decode_step_.run(rows);
 }

@@ -93,6 +93,8 @@ class Generator {
     /** (1, width) final hidden state of the last prompt row. */
     Tensor hidden;
     float value;
+    /** Of the first token of a response. */
+    int32_t next_position;
     std::vector<GreedyResponse> greedy_responses;
   };
 

@@ -6,21 +6,17 @@ namespace {
 // About 28 images of 576 tokens of width 4096, or thousands of a small model's.
 constexpr size_t most_kept_bytes = size_t{256} << 20;
 
-Tensor pixel_tensor(Device& device, const std::vector<Image>& images) {
-  const auto pixels = static_cast<int64_t>(images.front()->size());
-  Tensor tensor = device.allocate(Purpose::activations, static_cast<int64_t>(images.size()), pixels);
-  for (size_t i = 0; i < images.size(); ++i)
-    device.write(tensor.slice_rows(static_cast<int64_t>(i), 1), images[i]->data());
-  return tensor;
-}
-
 }  // namespace
 
-Var ImageFeatures::encode(Tape& tape, const std::vector<Image>& images, const RowKeys& keys) {
-  if (!vlm_.frozen(Component::vision)) return vlm_.project(tape, vlm_.see(tape, pixel_tensor(device_, images), keys), keys);
+Var ImageFeatures::encode(Tape& tape, const std::vector<Image>& images, const ImageKeys& keys) {
+  Projector& projector = vlm_.projector();
+  if (!vlm_.frozen(Component::vision)) {
+    const Var patches = vlm_.vision().forward(tape, images, keys.encoder);
+    return projector.with_newline(tape, projector.forward(tape, patches, keys.features));
+  }
   const Var rows = std::make_shared<Variable>(frozen_part(images));
   rows->constant = true;
-  return vlm_.frozen(Component::projector) ? rows : vlm_.project(tape, rows, keys);
+  return projector.with_newline(tape, vlm_.frozen(Component::projector) ? rows : projector.forward(tape, rows, keys.features));
 }
 
 Tensor ImageFeatures::frozen_part(const std::vector<Image>& images) {
@@ -34,7 +30,7 @@ Tensor ImageFeatures::frozen_part(const std::vector<Image>& images) {
   std::vector<Image> missing;
   std::vector<size_t> places;
   for (size_t i = 0; i < images.size(); ++i) {
-    hashes.push_back(hash_of(images[i]));
+    hashes.push_back(hash_of(*images[i]));
     if (const Entry* entry = find(images[i], hashes[i])) {
       rows[i] = entry->rows;
     } else {
@@ -44,11 +40,12 @@ Tensor ImageFeatures::frozen_part(const std::vector<Image>& images) {
   }
   if (!missing.empty()) {
     const Tensor computed = compute(missing);
-    const int64_t tokens = vlm_.spec().vision.tokens();
+    int64_t first = 0;
     for (size_t i = 0; i < missing.size(); ++i) {
-      const Tensor part = computed.slice_rows(static_cast<int64_t>(i) * tokens, tokens);
+      const Tensor part = computed.slice_rows(first, frozen_rows(*missing[i]));
+      first += part.rows();
       // A copy: the slice would keep the features of all its neighbours alive.
-      const Tensor own = device_.allocate(Purpose::activations, tokens, part.columns(), part.type());
+      const Tensor own = device_.allocate(Purpose::activations, part.rows(), part.columns(), part.type());
       device_.copy(own, part);
       rows[places[i]] = own;
       kept_.push_front({hashes[places[i]], missing[i], own});
@@ -59,11 +56,14 @@ Tensor ImageFeatures::frozen_part(const std::vector<Image>& images) {
       kept_.pop_back();
     }
   }
-  const int64_t count = rows.front().rows(), columns = rows.front().columns();
-  Tensor all = device_.allocate(Purpose::activations, static_cast<int64_t>(images.size()) * count, columns,
-                                rows.front().type());
-  for (size_t i = 0; i < rows.size(); ++i)
-    device_.copy(all.slice_rows(static_cast<int64_t>(i) * count, count), rows[i]);
+  int64_t count = 0;
+  for (const Tensor& part : rows) count += part.rows();
+  Tensor all = device_.allocate(Purpose::activations, count, rows.front().columns(), rows.front().type());
+  int64_t first = 0;
+  for (const Tensor& part : rows) {
+    device_.copy(all.slice_rows(first, part.rows()), part);
+    first += part.rows();
+  }
   return all;
 }
 
@@ -78,8 +78,13 @@ const ImageFeatures::Entry* ImageFeatures::find(const Image& image, uint64_t has
 
 Tensor ImageFeatures::compute(const std::vector<Image>& images) {
   Tape inference(device_, Tape::Mode::inference);
-  const Var seen = vlm_.see(inference, pixel_tensor(device_, images));
-  return (vlm_.frozen(Component::projector) ? vlm_.project(inference, seen) : seen)->value;
+  const Var patches = vlm_.vision().forward(inference, images);
+  return (vlm_.frozen(Component::projector) ? vlm_.projector().forward(inference, patches) : patches)->value;
+}
+
+int64_t ImageFeatures::frozen_rows(const ImageInput& image) const {
+  const ModelSpec& spec = vlm_.spec();
+  return feature_rows(image, spec) * (vlm_.frozen(Component::projector) ? 1 : spec.projector->merged());
 }
 
 }  // namespace sightline

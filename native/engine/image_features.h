@@ -8,6 +8,11 @@
 
 namespace sightline {
 
+/** Of all images' rows, where adapters drop something: within the vision encoder, and those of the features. */
+struct ImageKeys {
+  RowKeys encoder, features;
+};
+
 /**
  * Features of images for the decoder. What is frozen of the way from pixels to features is computed once per image and kept
  * (vision encoder, or vision encoder and projector), the rest is recorded on the caller's tape. Keeping changes no bits: an
@@ -17,12 +22,16 @@ class ImageFeatures {
  public:
   ImageFeatures(Device& device, Vlm& vlm) : device_(device), vlm_(vlm) {}
 
+  /** Row of the newline vector in what `encode` returns, where the model has one. */
+  static constexpr int32_t newline_row = 0;
+  /** Row of the first image's first feature. */
+  static int32_t first_feature(const ModelSpec& spec) { return spec.projector && spec.projector->newline ? newline_row + 1 : 0; }
+
   /**
    * @param images  at least one
-   * @param keys    of all their rows, where adapters drop something
-   * @return (images * vision tokens, decoder width)
+   * @return (N, decoder width): the newline vector where the model has one, then the features of all images
    */
-  Var encode(Tape& tape, const std::vector<Image>& images, const RowKeys& keys);
+  Var encode(Tape& tape, const std::vector<Image>& images, const ImageKeys& keys);
 
  private:
   /** Rows of one image behind the frozen part. */
@@ -35,6 +44,8 @@ class ImageFeatures {
   Tensor frozen_part(const std::vector<Image>& images);
   const Entry* find(const Image& image, uint64_t hash);
   Tensor compute(const std::vector<Image>& images);
+  /** Rows of an image behind the frozen part. */
+  int64_t frozen_rows(const ImageInput& image) const;
 
   Device& device_;
   Vlm& vlm_;

@@ -4,6 +4,7 @@
 #include <unordered_map>
 
 #include "engine/dropout_keys.h"
+#include "engine/token_positions.h"
 
 namespace sightline {
 namespace {
@@ -33,6 +34,49 @@ std::vector<Group> group_by_prompt(std::span<const Sequence> sequences) {
   return groups;
 }
 
+/** Numbers the rows of the features of all images that are encoded together, in order. */
+class FeatureRows {
+ public:
+  explicit FeatureRows(const ModelSpec& spec) : spec_(spec), next_(ImageFeatures::first_feature(spec)) {}
+
+  /** Which row each token of a prompt's images is. */
+  std::vector<int32_t> of(const Prompt& prompt) {
+    std::vector<int32_t> rows;
+    for (const Image& image : prompt.images) {
+      const auto count = static_cast<int32_t>(feature_rows(*image, spec_));
+      if (image->tokens) {
+        for (const int32_t token : *image->tokens) rows.push_back(token == newline_token ? ImageFeatures::newline_row : next_ + token);
+      } else {
+        for (int32_t i = 0; i < count; ++i) rows.push_back(next_ + i);
+      }
+      next_ += count;
+    }
+    return rows;
+  }
+
+ private:
+  const ModelSpec& spec_;
+  int32_t next_;
+};
+
+/** Keys of the rows of a prompt's images, numbered over all of them. */
+class ImageKeyList {
+ public:
+  void add(RandomKey key, const Prompt& prompt, const ModelSpec& spec) {
+    int64_t encoder_count = 0, feature_count = 0;
+    for (const Image& image : prompt.images) {
+      encoder_count += encoder_rows(*image, *spec.vision);
+      feature_count += feature_rows(*image, spec);
+    }
+    for (int64_t i = 0; i < encoder_count; ++i) encoder_.add(key, i);
+    for (int64_t i = 0; i < feature_count; ++i) features_.add(key, i);
+  }
+  ImageKeys take(Device& device) { return {encoder_.take(device), features_.take(device)}; }
+
+ private:
+  RowKeyList encoder_, features_;
+};
+
 }  // namespace
 
 Packing pack(Device& device, std::span<const Sequence> sequences, const ModelSpec& spec, const std::optional<RandomKey>& dropout_key) {
@@ -40,36 +84,33 @@ Packing pack(Device& device, std::span<const Sequence> sequences, const ModelSpe
   std::vector<int32_t> ids, positions, segments, output_rows, first_outputs, targets, prediction_outputs;
   std::vector<int32_t> prompt_end_outputs(sequences.size());
   std::vector<int32_t> first_response_output(sequences.size());
-  RowKeyList row_keys, image_keys, prompt_end_keys;
+  RowKeyList row_keys, prompt_end_keys;
+  ImageKeyList image_keys;
+  FeatureRows feature_rows(spec);
   std::vector<RandomKey> prompt_keys(sequences.size());
   const auto add_output = [&](int32_t row) {
     output_rows.push_back(row);
     return static_cast<int32_t>(output_rows.size()) - 1;
   };
-  const auto add_row = [&](int32_t id, size_t position) {
-    ids.push_back(id);
-    positions.push_back(static_cast<int32_t>(position));
-  };
   for (const Group& group : group_by_prompt(sequences)) {
     const auto first_row = static_cast<int32_t>(ids.size());
     const auto length = static_cast<int32_t>(group.prompt->tokens.size());
-    auto feature_row = static_cast<int32_t>(packing.images.size() * static_cast<size_t>(spec.vision.tokens()));
+    const TokenPositions prompt_positions = token_positions(*group.prompt, spec);
+    positions.insert(positions.end(), prompt_positions.values.begin(), prompt_positions.values.end());
+    const std::vector<int32_t> image_rows = feature_rows.of(*group.prompt);
+    auto image_row = image_rows.begin();
     packing.images.insert(packing.images.end(), group.prompt->images.begin(), group.prompt->images.end());
-    for (size_t t = 0; t < group.prompt->tokens.size(); ++t) {
-      const int32_t token = group.prompt->tokens[t];
-      add_row(token == spec.image_token_id ? -1 - feature_row++ : token, t);
-    }
+    for (const int32_t token : group.prompt->tokens) ids.push_back(token == spec.image_token_id ? -1 - *image_row++ : token);
     if (dropout_key) {
       const RandomKey key = prompt_key(*dropout_key, group.hash);
       for (int32_t t = 0; t < length; ++t) row_keys.add(key, t);
-      const int64_t features = static_cast<int64_t>(group.prompt->images.size()) * spec.vision.tokens();
-      for (int64_t i = 0; i < features; ++i) image_keys.add(key, i);
+      image_keys.add(key, *group.prompt, spec);
       for (const size_t i : group.members) prompt_keys[i] = key;
     }
     const auto root = static_cast<int32_t>(segments.size() / 3);
     segments.insert(segments.end(), {first_row, length, -1});
     first_outputs.push_back(length - 1);
-    packing.prompts.push_back({first_row, length});
+    packing.prompts.push_back({first_row, length, prompt_positions.next});
     const int32_t prompt_end = add_output(first_row + length - 1);
     for (const size_t i : group.members) {
       const std::vector<int32_t>& response = sequences[i].response;
@@ -80,7 +121,8 @@ Packing pack(Device& device, std::span<const Sequence> sequences, const ModelSpe
       segments.insert(segments.end(), {first_response_row, static_cast<int32_t>(response.size()) - 1, root});
       first_outputs.push_back(0);
       for (size_t t = 0; t + 1 < response.size(); ++t) {
-        add_row(response[t], static_cast<size_t>(length) + t);
+        ids.push_back(response[t]);
+        positions.insert(positions.end(), static_cast<size_t>(spec.decoder.position_axes()), prompt_positions.next + static_cast<int32_t>(t));
         add_output(first_response_row + static_cast<int32_t>(t));
         if (dropout_key) row_keys.add(response_key(*dropout_key, i), length + static_cast<int64_t>(t));
       }

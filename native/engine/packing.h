@@ -5,6 +5,7 @@
 #include <span>
 #include <vector>
 
+#include "engine/image_features.h"
 #include "engine/prompt.h"
 #include "nn/functions.h"
 #include "nn/row_keys.h"
@@ -24,8 +25,9 @@ struct Sequence {
 struct Packing {
   /** Images of the distinct prompts, in order of first use. */
   std::vector<Image> images;
-  /** Per row: token id, or -1 - feature row. */
+  /** Per row: token id, or -1 - row of `ImageFeatures::encode`. */
   Indices ids;
+  /** See engine/token_positions.h. */
   Indices positions;
   Segments segments;
   /** Rows that predict a token or carry a value: the last of each prompt, and all of the responses. */
@@ -36,13 +38,15 @@ struct Packing {
   Indices targets, prediction_outputs;
   /** Per sequence: which of the output rows is its last prompt row. */
   Indices prompt_end_outputs;
-  /** Per distinct prompt: its first row and its length. */
+  /** Per distinct prompt: its first row, its length, and the position of the first token behind it. */
   struct PromptRows {
-    int32_t first, length;
+    int32_t first, length, next_position;
   };
   std::vector<PromptRows> prompts;
-  /** Of the rows, of the rows of all images, and of each sequence's last prompt row. Empty where nothing is dropped. */
-  RowKeys row_keys, image_keys, prompt_end_keys;
+  /** Of the rows, of all images' rows, and of each sequence's last prompt row. Empty where nothing is dropped. */
+  RowKeys row_keys;
+  ImageKeys image_keys;
+  RowKeys prompt_end_keys;
 };
 
 /**

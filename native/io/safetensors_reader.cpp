@@ -6,39 +6,13 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <bit>
-#include <cstring>
 
 #include "core/error.h"
+#include "io/stored_floats.h"
 #include "io/system_error.h"
 
 namespace sightline {
 namespace {
-
-float bf16_to_float(uint16_t bits) { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
-
-/** IEEE binary16 to binary32 without branches or subnormal arithmetic, so that loops of it vectorise. */
-float f16_to_float(uint16_t bits) {
-  const uint32_t sign = static_cast<uint32_t>(bits & 0x8000) << 16;
-  const uint32_t magnitude = static_cast<uint32_t>(bits & 0x7FFF) << 13;
-  const uint32_t exponent = magnitude >> 23;
-  const uint32_t normal = magnitude + (uint32_t{127 - 15} << 23);
-  const uint32_t infinite = magnitude | 0x7F800000;
-  // (1 + m / 1024) 2^-14 - 2^-14 = m 2^-24, which is what a subnormal with mantissa m stands for.
-  const uint32_t subnormal = std::bit_cast<uint32_t>(std::bit_cast<float>(0x38800000 | magnitude) - 0x1p-14f);
-  const uint32_t finite = exponent == 0 ? subnormal : normal;
-  return std::bit_cast<float>(sign | (exponent == 31 ? infinite : finite));
-}
-
-/** The data section may start at any byte, so elements are copied, not cast. */
-template <class Element, class Convert>
-void convert_elements(const char* from, float* out, uint64_t count, Convert convert) {
-  for (uint64_t i = 0; i < count; ++i) {
-    Element element;
-    std::memcpy(&element, from + i * sizeof(Element), sizeof(Element));
-    out[i] = convert(element);
-  }
-}
 
 class FileDescriptor {
  public:
@@ -75,8 +49,23 @@ MappedFile::~MappedFile() {
   if (data_ != nullptr) ::munmap(data_, size_);
 }
 
+void MappedFile::release(std::string_view part) const {
+  // Whole pages only: what lies beside the part may be in use.
+  const uintptr_t page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const uintptr_t begin = (reinterpret_cast<uintptr_t>(part.data()) + page - 1) / page * page;
+  const uintptr_t end = reinterpret_cast<uintptr_t>(part.data() + part.size()) / page * page;
+  // Advice: nothing is lost where the system does not take it.
+  if (begin < end) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+}
+
 SafetensorsReader::SafetensorsReader(const std::string& path)
-    : path_(path), file_(path), header_(parse_safetensors_header(path, file_.contents())) {}
+    : path_(path),
+      file_(std::make_unique<MappedFile>(path)),
+      contents_(file_->contents()),
+      header_(parse_safetensors_header(path, contents_)) {}
+
+SafetensorsReader::SafetensorsReader(const std::string& path, std::string_view contents)
+    : path_(path), contents_(contents), header_(parse_safetensors_header(path, contents)) {}
 
 const TensorInfo* SafetensorsReader::find(std::string_view name) const {
   const auto at = std::lower_bound(
@@ -94,20 +83,19 @@ void SafetensorsReader::read_floats(std::string_view name, float* out, uint64_t 
     fail(ErrorCode::format, path_, ": tensor ", quote_name(name), ": expected ", count,
          " elements, received ", tensor->element_count());
   }
-  const char* from = file_.contents().data() + header_.data_begin + tensor->begin;
-  switch (tensor->dtype) {
-    case Dtype::f32:
-      if (count > 0) std::memcpy(out, from, count * sizeof(float));
-      return;
-    case Dtype::f64:
-      return convert_elements<double>(from, out, count,
-                                      [](double element) { return static_cast<float>(element); });
-    case Dtype::f16: return convert_elements<uint16_t>(from, out, count, f16_to_float);
-    case Dtype::bf16: return convert_elements<uint16_t>(from, out, count, bf16_to_float);
-    default:
-      fail(ErrorCode::format, path_, ": tensor ", quote_name(name),
-           ": expected dtype F32, F64, F16 or BF16, received ", dtype_name(tensor->dtype));
+  if (!holds_floats(tensor->dtype)) {
+    fail(ErrorCode::format, path_, ": tensor ", quote_name(name), ": expected dtype F32, F64, F16 or BF16, received ",
+         dtype_name(tensor->dtype));
   }
+  load_floats(bytes(*tensor).data(), tensor->dtype, out, count);
+}
+
+std::string_view SafetensorsReader::bytes(const TensorInfo& tensor) const {
+  return contents_.substr(header_.data_begin + tensor.begin, tensor.end - tensor.begin);
+}
+
+void SafetensorsReader::release(const TensorInfo& tensor) const {
+  if (file_) file_->release(bytes(tensor));
 }
 
 }  // namespace sightline

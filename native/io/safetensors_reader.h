@@ -1,5 +1,6 @@
 #pragma once
 
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -18,6 +19,9 @@ class MappedFile {
 
   std::string_view contents() const { return {static_cast<const char*>(data_), size_}; }
 
+  /** Lets go of the memory that holds a part of the contents, which is read from the file again when it is looked at again. */
+  void release(std::string_view part) const;
+
  private:
   void* data_ = nullptr;
   size_t size_ = 0;
@@ -32,6 +36,8 @@ class SafetensorsReader {
  public:
   /** @throws io for the file, format for its contents */
   explicit SafetensorsReader(const std::string& path);
+  /** Of a file that is in memory already. @param contents  must outlive the reader @throws format */
+  SafetensorsReader(const std::string& path, std::string_view contents);
 
   const std::string& path() const { return path_; }
   /** In order of name. */
@@ -41,9 +47,13 @@ class SafetensorsReader {
   /** The tensor of that name, or null. */
   const TensorInfo* find(std::string_view name) const;
 
+  /** The bytes of one of `tensors()`, where they lie in the file; no address is aligned. */
+  std::string_view bytes(const TensorInfo& tensor) const;
+  /** To be called when a tensor's bytes have been used: a whole model need not stay in memory to be read. */
+  void release(const TensorInfo& tensor) const;
+
   /**
-   * Converts a tensor of dtype F32, F64, F16 or BF16 to fp32. F16 and BF16 convert exactly; F64 rounds to
-   * nearest.
+   * Converts a tensor of dtype F32, F64, F16 or BF16 to fp32 (see `load_floats`).
    *
    * @param out    `count` floats, written
    * @param count  the tensor's number of elements
@@ -53,7 +63,9 @@ class SafetensorsReader {
 
  private:
   std::string path_;
-  MappedFile file_;
+  /** Null where the contents are the caller's. */
+  std::unique_ptr<MappedFile> file_;
+  std::string_view contents_;
   SafetensorsHeader header_;
 };
 

@@ -11,7 +11,7 @@
 #include <string_view>
 
 #include "core/error.h"
-#include "io/safetensors_header.h"
+#include "io/stored_floats.h"
 #include "io/system_error.h"
 #include "io/utf8.h"
 
@@ -100,9 +100,9 @@ std::string json_string(const std::string& what, std::string_view text) {
   return json + "\"";
 }
 
-uint64_t byte_size(const FloatTensor& tensor) {
+uint64_t byte_size(const TensorToWrite& tensor) {
   constexpr uint64_t most = std::numeric_limits<int64_t>::max();
-  uint64_t bytes = sizeof(float);
+  uint64_t bytes = dtype_size(tensor.dtype);
   for (const int64_t size : tensor.shape) {
     require(size >= 0, "tensor ", quote_name(tensor.name), ": shape: expected sizes >= 0, received ", size);
     require(size == 0 || bytes <= most / static_cast<uint64_t>(size), "tensor ", quote_name(tensor.name),
@@ -112,7 +112,7 @@ uint64_t byte_size(const FloatTensor& tensor) {
   return bytes;
 }
 
-std::string header_json(const std::vector<FloatTensor>& tensors,
+std::string header_json(const std::vector<TensorToWrite>& tensors,
                         const std::map<std::string, std::string>& metadata) {
   std::string json = "{\"__metadata__\":{";
   const char* separator = "";
@@ -124,11 +124,11 @@ std::string header_json(const std::vector<FloatTensor>& tensors,
   json += "}";
   std::set<std::string_view> names{"__metadata__"};
   uint64_t offset = 0;
-  for (const FloatTensor& tensor : tensors) {
+  for (const TensorToWrite& tensor : tensors) {
     require(names.insert(tensor.name).second, "tensor ", quote_name(tensor.name),
             ": expected a name of its own, received one that is taken");
     const uint64_t bytes = byte_size(tensor);
-    json += concat(",", json_string("tensor name", tensor.name), ":{\"dtype\":\"F32\",\"shape\":[");
+    json += concat(",", json_string("tensor name", tensor.name), ":{\"dtype\":\"", dtype_name(tensor.dtype), "\",\"shape\":[");
     separator = "";
     for (const int64_t size : tensor.shape) {
       json += concat(separator, size);
@@ -146,19 +146,31 @@ std::string header_json(const std::vector<FloatTensor>& tensors,
 
 }  // namespace
 
-void write_safetensors(const std::string& path, const std::vector<FloatTensor>& tensors,
+std::function<void(const WriteBytes&)> write_floats(Dtype dtype, std::function<std::vector<float>()> values) {
+  return [dtype, values = std::move(values)](const WriteBytes& write) {
+    const std::vector<float> numbers = values();
+    if (dtype == Dtype::f32) return write(numbers.data(), numbers.size() * sizeof(float));
+    std::vector<char> stored(numbers.size() * dtype_size(dtype));
+    store_floats(numbers.data(), dtype, stored.data(), numbers.size());
+    write(stored.data(), stored.size());
+  };
+}
+
+void write_safetensors(const std::string& path, const std::vector<TensorToWrite>& tensors,
                        const std::map<std::string, std::string>& metadata) {
   const std::string header = header_json(tensors, metadata);
   const uint64_t header_bytes = header.size();
   TemporaryFile file(path);
   file.write(&header_bytes, sizeof header_bytes);
   file.write(header.data(), header.size());
-  for (const FloatTensor& tensor : tensors) {
-    const std::vector<float> values = tensor.values();
-    const uint64_t bytes = byte_size(tensor);
-    require(values.size() * sizeof(float) == bytes, "tensor ", quote_name(tensor.name), ": values: expected ", bytes / sizeof(float),
-            " floats, received ", values.size());
-    file.write(values.data(), bytes);
+  for (const TensorToWrite& tensor : tensors) {
+    uint64_t written = 0;
+    tensor.write([&](const void* data, uint64_t bytes) {
+      file.write(data, bytes);
+      written += bytes;
+    });
+    const uint64_t expected = byte_size(tensor);
+    require(written == expected, "tensor ", quote_name(tensor.name), ": expected ", expected, " bytes, received ", written);
   }
   file.move_into_place();
 }

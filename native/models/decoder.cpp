@@ -15,9 +15,9 @@ constexpr float head_deviation = 0.02f;
 Decoder::Decoder(ParameterSet& parameters, const DecoderSpec& spec, float residual_deviation)
     : parameters_(parameters), spec_(spec) {
   const int64_t width = spec.width;
-  // Scaled embeddings start at unit size, the size of the projected image features.
+  // Scaled embeddings start at unit size, the size of the projected image features, unless they are the head too.
   embedding_ = parameters.create_matrix("decoder.embed.weight", {spec.vocabulary_size, width}, component,
-                                 Initializer::normal(1.0f / spec.embedding_scale));
+                                 Initializer::normal(spec.tied_head ? head_deviation : 1.0f / spec.embedding_scale));
   const auto norm = [&](const std::string& name) {
     const ParameterSet::Block block = parameters.allocate(component, width, 1);
     parameters.add(name, {width}, component, block, 0, Initializer::constant(1.0f));
@@ -26,12 +26,12 @@ Decoder::Decoder(ParameterSet& parameters, const DecoderSpec& spec, float residu
   for (int64_t i = 0; i < spec.layers; ++i) {
     const std::string name = concat("decoder.layers.", i, ".");
     const int64_t q = spec.heads * spec.head_size, kv = spec.kv_heads * spec.head_size;
-    const auto linear = [&](const std::vector<Linear::Part>& parts, int64_t in, float deviation) {
-      return Linear(parameters, parts, {component, in, false, deviation});
+    const auto linear = [&](const std::vector<Linear::Part>& parts, int64_t in, float deviation, bool bias = false) {
+      return Linear(parameters, parts, {component, in, bias, deviation});
     };
     const ParameterSet::Block norm1 = norm(name + "norm1.weight");
     Linear qkv = linear({{name + "attention.q", q}, {name + "attention.k", kv}, {name + "attention.v", kv}}, width,
-                        fan_in_deviation(width));
+                        fan_in_deviation(width), spec.qkv_bias);
     Linear out = linear({{name + "attention.out", width}}, q, residual_deviation * fan_in_deviation(q));
     const ParameterSet::Block norm2 = norm(name + "norm2.weight");
     Linear gate_up = linear({{name + "mlp.gate", spec.mlp_width}, {name + "mlp.up", spec.mlp_width}}, width,
@@ -40,8 +40,9 @@ Decoder::Decoder(ParameterSet& parameters, const DecoderSpec& spec, float residu
     layers_.push_back({norm1, norm2, std::move(qkv), std::move(out), std::move(gate_up), std::move(down)});
   }
   norm_ = norm("decoder.norm.weight");
-  head_ = parameters.create_matrix("decoder.head.weight", {spec.vocabulary_size, width}, component,
-                            Initializer::normal(head_deviation));
+  head_ = spec.tied_head ? embedding_
+                         : parameters.create_matrix("decoder.head.weight", {spec.vocabulary_size, width}, component,
+                                                    Initializer::normal(head_deviation));
 }
 
 Var Decoder::embed(Tape& tape, const Indices& ids, const Var& features) {
@@ -68,7 +69,7 @@ Var Decoder::forward(Tape& tape, const Var& input, const Indices& positions, Row
     x = tape.checkpoint(x, [this, i, trimmed, positions, &attention, output_rows, keys, output_keys](Tape& t, const Var& in) {
       Layer& layer = layers_[i];
       const Var qkv = layer.qkv.forward(t, rms_norm(t, in, layer.norm1, spec_.norm_epsilon), nullptr, keys);
-      rope(t, qkv, shape(), positions, spec_.rope_theta);
+      rope(t, qkv, shape(), positions, rope_axes(), spec_.rope_theta);
       const Var attended = attention.attend(t, static_cast<int64_t>(i), qkv, shape(), trimmed);
       const RowKeys& kept_keys = trimmed ? output_keys : keys;
       const Var middle =

@@ -23,7 +23,8 @@ class RowAttention {
 
 /**
  * Llama-type decoder: pre-norm blocks (x += out(attention(norm1 x)); x += down(swiglu(gate_up(norm2 x)))), RMSNorm, rotary
- * positions, grouped-query attention, no biases. Source: Touvron et al. 2023, arXiv 2302.13971; Ainslie et al. 2023.
+ * positions, grouped-query attention, and biases of queries, keys and values where the spec has them. The head may be the matrix of
+ * token embeddings: the gradients of both uses then add up. Source: Touvron et al. 2023, arXiv 2302.13971; Ainslie et al. 2023.
  */
 class Decoder {
  public:
@@ -37,7 +38,7 @@ class Decoder {
 
   /**
    * @param x            (N, width) embedded rows
-   * @param positions    (N)
+   * @param positions    (N), or (N, 3) of time, row and column, see DecoderSpec::position_axes
    * @param attention    must outlive the tape
    * @param output_rows  (M) the rows whose result is wanted; the last layer leaves the others out from its queries
    *                     on. Empty: all
@@ -71,11 +72,18 @@ class Decoder {
     Linear qkv, out, gate_up, down;
   };
 
+  RopeAxes rope_axes() const {
+    if (!spec_.rope_sections) return {};
+    return {.count = 3, .section_0 = (*spec_.rope_sections)[0], .section_1 = (*spec_.rope_sections)[1], .restarts = false};
+  }
+
   const ParameterSet& parameters_;
   DecoderSpec spec_;
   ParameterSet::Block embedding_;
   std::vector<Layer> layers_;
-  ParameterSet::Block norm_, head_;
+  ParameterSet::Block norm_;
+  /** The embedding where that is the head. */
+  ParameterSet::Block head_;
   WeightOperand head_operand_;
 };
 

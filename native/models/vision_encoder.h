@@ -1,39 +1,33 @@
 #pragma once
 
+#include <memory>
 #include <vector>
 
-#include "models/model_spec.h"
+#include "models/image.h"
 #include "nn/functions.h"
-#include "nn/linear.h"
+#include "nn/row_keys.h"
 
 namespace sightline {
 
-/**
- * Vision transformer: patches with learned positions, pre-norm blocks (x += out(attention(norm1 x)); x += down(gelu(up(
- * norm2 x)))) with bidirectional attention, final LayerNorm. Source: Dosovitskiy et al. 2021, arXiv 2010.11929.
- */
+/** What sees: images to a feature per patch. What it computes for an image does not depend on the images beside it. */
 class VisionEncoder {
  public:
-  VisionEncoder(ParameterSet& parameters, const VisionSpec& spec, float residual_deviation);
+  virtual ~VisionEncoder() = default;
 
   /**
-   * @param pixels  (images, channels * size * size); must outlive the tape
-   * @param keys    of the images * tokens rows, where adapters drop something
-   * @return (images * tokens, width)
+   * @param images  at least one
+   * @param keys    of the `encoder_rows` of all images, where adapters drop something
+   * @return (patches of all images, width): those that the projector merges into one token follow each other, row by row, and so do
+   *         the tokens of a view
    */
-  Var forward(Tape& tape, const Tensor& pixels, const RowKeys& keys = {});
-
- private:
-  struct Layer {
-    ParameterSet::Block norm1_weight, norm1_bias, norm2_weight, norm2_bias;
-    Linear qkv, out, up, down;
-  };
-  Var patch_embed(Tape& tape, const Tensor& pixels);
-
-  VisionSpec spec_;
-  ParameterSet::Block patch_weight_, patch_bias_, position_;
-  std::vector<Layer> layers_;
-  ParameterSet::Block norm_weight_, norm_bias_;
+  virtual Var forward(Tape& tape, const std::vector<Image>& images, const RowKeys& keys = {}) = 0;
 };
+
+/**
+ * @param merge_size          of the projector
+ * @param residual_deviation  factor on the initial deviation of what is added to the residual stream
+ */
+std::unique_ptr<VisionEncoder> make_vision_encoder(ParameterSet& parameters, const VisionSpec& spec, int64_t merge_size,
+                                                   float residual_deviation);
 
 }  // namespace sightline

@@ -24,10 +24,10 @@ void compute(Tape& tape, const Var& y, Work work) {
 float AttentionShape::scale() const { return 1.0f / std::sqrt(static_cast<float>(head_size)); }
 
 Var layer_norm(Tape& tape, const Var& x, const ParameterSet::Block& weight, const ParameterSet::Block& bias,
-               float epsilon) {
+               float epsilon, DType type) {
   Device& device = tape.device();
   const int64_t rows = x->value.rows(), columns = x->value.columns();
-  const Var y = tape.variable(rows, columns, device.operand_type());
+  const Var y = tape.variable(rows, columns, type);
   const Tensor mean = device.allocate(Purpose::activations, rows, 1);
   const Tensor rstd = device.allocate(Purpose::activations, rows, 1);
   compute(tape, y, [&device, x, weight, bias, mean, rstd, rows, columns, epsilon](Elements to) {
@@ -58,13 +58,16 @@ Var rms_norm(Tape& tape, const Var& x, const ParameterSet::Block& weight, float 
   return y;
 }
 
-Var gelu(Tape& tape, const Var& x) {
+Var gelu(Tape& tape, const Var& x, Activation kind) {
   Device& device = tape.device();
   const int64_t count = x->value.size();
   const Var y = tape.variable(x->value.rows(), x->value.columns(), x->value.type());
-  compute(tape, y, [&device, x, count](Elements to) { device.ops().gelu(device.context(), {x->value.elements(), to, count}); });
-  tape.record([&device, x, y, count] {
-    device.ops().gelu_backward(device.context(), {y->gradient.elements(), x->value.elements(), y->gradient.elements(), count});
+  compute(tape, y, [&device, x, count, kind](Elements to) {
+    device.ops().gelu(device.context(), {x->value.elements(), to, count, kind});
+  });
+  tape.record([&device, x, y, count, kind] {
+    device.ops().gelu_backward(device.context(),
+                               {y->gradient.elements(), x->value.elements(), y->gradient.elements(), count, kind});
     add_gradient(device, *x, y->gradient);
   });
   return y;
@@ -99,11 +102,11 @@ Var swiglu(Tape& tape, const Var& gate_up) {
   return y;
 }
 
-void rope(Tape& tape, const Var& qkv, const AttentionShape& shape, const Indices& positions, float theta) {
+void rope(Tape& tape, const Var& qkv, const AttentionShape& shape, const Indices& positions, const RopeAxes& axes, float theta) {
   Device& device = tape.device();
-  const auto rotate = [&device, shape, positions, theta](const Tensor& x, bool inverse) {
+  const auto rotate = [&device, shape, positions, axes, theta](const Tensor& x, bool inverse) {
     device.ops().rope(device.context(), {x.elements(), positions, x.rows(), x.columns(), shape.heads + shape.kv_heads,
-                                         shape.head_size, theta, inverse});
+                                         shape.head_size, axes.count, axes.section_0, axes.section_1, theta, axes.restarts, inverse});
   };
   rotate(qkv->value, false);
   tape.record([qkv, rotate] { rotate(qkv->gradient, true); });
@@ -124,6 +127,17 @@ Var attention(Tape& tape, const Var& qkv, const AttentionShape& shape, const Seg
         device.context(), {y->gradient.elements(), qkv->value.elements(), y->value.elements(), log_sum_exp.data(), segments,
                            queries, gradient.elements(), count, shape.heads, shape.kv_heads, shape.head_size, shape.scale(), causal});
     add_gradient(device, *qkv, gradient);
+  });
+  return y;
+}
+
+Var join_rows(Tape& tape, const Var& x, int64_t count) {
+  Device& device = tape.device();
+  const int64_t rows = x->value.rows(), columns = x->value.columns();
+  const Var y = std::make_shared<Variable>(x->value.reshape(rows / count, columns * count));
+  y->constant = x->constant;
+  tape.record([&device, x, y, rows, columns] {
+    if (!y->constant) add_gradient(device, *x, y->gradient.reshape(rows, columns));
   });
   return y;
 }

@@ -3,20 +3,24 @@
 #include <vector>
 
 #include "autograd/tape.h"
+#include "core/activation.h"
 #include "nn/parameter.h"
 
 namespace sightline {
 
 // Norms read the residual stream, which is fp32, and write operands of products; functions of operands return operands.
 
-/** LayerNorm over the columns of each row, see ops/layer_norm.h. Weight and bias are (C, 1) blocks. */
-Var layer_norm(Tape& tape, const Var& x, const ParameterSet::Block& weight, const ParameterSet::Block& bias, float epsilon);
+/**
+ * LayerNorm over the columns of each row, see ops/layer_norm.h. Weight and bias are (C, 1) blocks.
+ * @param type  of the result: fp32 where a residual stream begins with it, else that of operands
+ */
+Var layer_norm(Tape& tape, const Var& x, const ParameterSet::Block& weight, const ParameterSet::Block& bias, float epsilon, DType type);
 
 /** RMSNorm over the columns of each row, see ops/rms_norm.h. */
 Var rms_norm(Tape& tape, const Var& x, const ParameterSet::Block& weight, float epsilon);
 
-/** GELU (tanh form), see ops/gelu.h. */
-Var gelu(Tape& tape, const Var& x);
+/** GELU or a form near it, see ops/gelu.h. */
+Var gelu(Tape& tape, const Var& x, Activation kind);
 
 Var relu(Tape& tape, const Var& x);
 
@@ -36,8 +40,14 @@ struct AttentionShape {
 /** Sequences packed one after the other, see ops/attention.h: (first row, length, prefix segment or -1) each. */
 using Segments = Indices;
 
-/** Rotates queries and keys in place, see ops/rope.h. */
-void rope(Tape& tape, const Var& qkv, const AttentionShape& shape, const Indices& positions, float theta);
+/** How the rotary frequencies follow the axes of positions, see ops/rope.h; as it stands, one axis. */
+struct RopeAxes {
+  int64_t count = 1, section_0 = 0, section_1 = 0;
+  bool restarts = false;
+};
+
+/** Rotates queries and keys in place, see ops/rope.h. @param positions (N, axes.count) */
+void rope(Tape& tape, const Var& qkv, const AttentionShape& shape, const Indices& positions, const RopeAxes& axes, float theta);
 
 /**
  * Attention over packed segments.
@@ -46,6 +56,9 @@ void rope(Tape& tape, const Var& qkv, const AttentionShape& shape, const Indices
  */
 Var attention(Tape& tape, const Var& qkv, const AttentionShape& shape, const Segments& segments, bool causal,
               const Indices& first_queries = {});
+
+/** Every `count` consecutive rows side by side: (N * count, C) -> (N, count * C), in the same memory. */
+Var join_rows(Tape& tape, const Var& x, int64_t count);
 
 /**
  * The chosen rows. In the backward pass their gradient, times `gradient_scale`, is added to those rows of x.

@@ -86,7 +86,7 @@ Linear::Linear(ParameterSet& parameters, const std::vector<Part>& parts, const O
                    Initializer::normal(options.initial_deviation));
     if (options.bias)
       parameters.add(part.name + ".bias", {part.out}, options.component, bias_, first, Initializer::constant(0));
-    if (const LoraSpec* lora = parameters.lora(options.component)) {
+    if (const LoraSpec* lora = options.adaptable ? parameters.lora(options.component, part.name) : nullptr) {
       Adapter adapter{first, part.out, lora->alpha / static_cast<float>(lora->rank), lora->dropout, parameters.number_adapter(),
                       parameters.allocate_adapter(lora->rank, options.in),
                       parameters.allocate_adapter(part.out, lora->rank), {}, {}};

@@ -62,6 +62,8 @@ class Linear {
     float initial_deviation;
     /** Whether results are added up in a residual stream, or read as they are: fp32. Else they are operands. */
     bool keeps_fp32 = false;
+    /** Whether it may get adapters. */
+    bool adaptable = true;
   };
   Linear(ParameterSet& parameters, const std::vector<Part>& parts, const Options& options);
 

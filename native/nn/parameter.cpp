@@ -4,6 +4,8 @@
 #include <cmath>
 #include <numbers>
 
+#include "core/close_names.h"
+#include "core/error.h"
 #include "core/philox.h"
 
 namespace sightline {
@@ -59,6 +61,7 @@ void ParameterSet::add(const std::string& name, const std::vector<int64_t>& shap
   const int64_t rows = element_count(shape) / block.value.columns();
   Parameter parameter{name, shape, component, block.value.slice_rows(first_row, rows), {}, {}, {}, initializer};
   if (block.gradient) {
+    trains_[static_cast<int>(component)] = true;
     parameter.gradient = block.gradient.slice_rows(first_row, rows);
     parameter.first_moment = device_.allocate_zeros(Purpose::optimizer, rows, block.value.columns());
     parameter.second_moment = device_.allocate_zeros(Purpose::optimizer, rows, block.value.columns());
@@ -75,9 +78,19 @@ ParameterSet::Block ParameterSet::create_matrix(const std::string& name, const s
   return block;
 }
 
-const LoraSpec* ParameterSet::lora(Component component) const {
-  const bool adapted = options_.trainable[static_cast<int>(component)] == Trainable::lora;
-  return adapted ? &*options_.lora : nullptr;
+const LoraSpec* ParameterSet::lora(Component component, const std::string& module) {
+  if (trainable(component) != Trainable::lora) return nullptr;
+  modules_.push_back(module);
+  const auto& chosen = options_.lora->modules;
+  return !chosen || std::ranges::find(*chosen, module) != chosen->end() ? &*options_.lora : nullptr;
+}
+
+void ParameterSet::require_known_modules() const {
+  if (!options_.lora || !options_.lora->modules) return;
+  for (const std::string& module : *options_.lora->modules)
+    require(std::ranges::find(modules_, module) != modules_.end(),
+            "lora.modules: expected names of linear layers of components trained as \"lora\", received \"", module,
+            "\"; close to it are ", close_names(module, modules_));
 }
 
 int64_t ParameterSet::steps() const {

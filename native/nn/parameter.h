@@ -26,6 +26,8 @@ struct LoraSpec {
   float alpha;
   /** In [0, 1). */
   float dropout = 0.0f;
+  /** Names of the linear layers that get adapters; none: all of the components trained by them. */
+  std::optional<std::vector<std::string>> modules = std::nullopt;
 };
 
 /** How a parameter starts. */
@@ -87,8 +89,13 @@ class ParameterSet {
   Block create_matrix(const std::string& name, const std::vector<int64_t>& shape, Component component,
                       const Initializer& initializer);
 
-  /** The adapter shape, where this component is trained by adapters. */
-  const LoraSpec* lora(Component component) const;
+  /**
+   * The shape of the adapter of a linear layer; null where it gets none.
+   * @param module  the layer's name
+   */
+  const LoraSpec* lora(Component component, const std::string& module);
+  /** To be called when the model is whole. @throws invalid_argument for an adapter that was asked for where no linear layer is */
+  void require_known_modules() const;
   /** Whether any adapter drops elements of its input, so that passes need the keys of rows. */
   bool drops() const { return options_.lora && options_.lora->dropout > 0.0f; }
   /** Numbers adapters from 0, in the order in which they are made. */
@@ -109,6 +116,8 @@ class ParameterSet {
   int64_t steps() const;
 
   Trainable trainable(Component component) const { return options_.trainable[static_cast<int>(component)]; }
+  /** Whether any parameter of the component is trained. */
+  bool trains(Component component) const { return trains_[static_cast<int>(component)]; }
 
   /** Moves whenever any weights change, so that what was derived from them can tell that it is stale. */
   uint64_t version() const { return version_; }
@@ -134,6 +143,9 @@ class ParameterSet {
   Options options_;
   std::vector<Parameter> parameters_;
   int64_t adapters_ = 0;
+  bool trains_[component_count] = {};
+  /** Names of the linear layers of components that are trained by adapters. */
+  std::vector<std::string> modules_;
   uint64_t version_ = 1;
   uint64_t frozen_version_ = 1;
 };

@@ -57,7 +57,7 @@ void add(OpScratch& scratch, const LinearLogProbBackwardArgs& a) {
 /** @param product  the product of a chunk: product(first row, rows, patches) */
 template <class Args, class Product>
 void add_patches(OpScratch& scratch, const Args& a, const Product& product) {
-  const int64_t per_image = (a.size / a.patch_size) * (a.size / a.patch_size), elements = a.channels * a.patch_size * a.patch_size;
+  const int64_t per_image = a.rows_per_image(), elements = a.channels * a.patch_size * a.patch_size;
   const int64_t chunk = std::min(a.images, patch_images_at_once(per_image * elements));
   const ConstElements patches(nullptr, operand_type(a.precision));
   take(scratch, chunk * per_image * elements, static_cast<size_t>(size_of(patches.type)));
@@ -90,9 +90,7 @@ void add(OpScratch& scratch, const RmsNormBackwardArgs& a) {
 void add(OpScratch& scratch, const PatchEmbedBackwardArgs& a) {
   if (a.images == 0) return;
   add_patches(scratch, a, [&](int64_t first, int64_t rows, ConstElements patches) { return dweight_product(a, first, rows, patches); });
-  const int64_t per_image = (a.size / a.patch_size) * (a.size / a.patch_size);
-  add_column_sums(scratch, 1, a.images * per_image, a.columns);
-  add_column_sums(scratch, 1, a.images, per_image * a.columns);
+  sum_patch_embed_gradients([&](const SumRowsArgs& sums) { add_column_sums(scratch, 1, sums.rows, sums.columns); }, a);
 }
 
 /** The table of the blocks before each tensor. @return all blocks */

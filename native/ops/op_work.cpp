@@ -50,28 +50,28 @@ OpWork count(const PackMatrixArgs& a) {
 /** Patches (rows) and pixels of a patch (elements) of both directions. */
 template <class Args>
 struct Patches {
-  explicit Patches(const Args& a)
-      : per_image((a.size / a.patch_size) * (a.size / a.patch_size)),
-        rows(a.images * per_image),
+  Patches(const Args& a, bool bias, bool class_token)
+      : rows(a.images * (a.rows_per_image() - class_token)),
         elements(a.channels * a.patch_size * a.patch_size),
-        added(a.columns * (1 + per_image)) {}
-  int64_t per_image, rows, elements;
-  /** Numbers of bias and position. */
-  int64_t added;
+        added(a.columns * (bias + class_token + a.rows_per_image())),
+        results(a.images * a.rows_per_image() * a.columns) {}
+  int64_t rows, elements;
+  /** Numbers of bias, class token and position; and of y. */
+  int64_t added, results;
 };
 
 OpWork count(const PatchEmbedArgs& a) {
-  const Patches p(a);
-  const int64_t fp32 = p.rows * p.elements + p.added + p.rows * a.columns;
+  const Patches p(a, a.bias, a.class_token);
+  const int64_t fp32 = p.rows * p.elements + p.added + p.results;
   return product_work(a.precision, 2 * p.rows * p.elements * a.columns,
                       fp32 * word + a.columns * p.elements * size_of(a.weight.type), p.rows, a.columns, p.elements);
 }
 
 OpWork count(const PatchEmbedBackwardArgs& a) {
-  const Patches p(a);
+  const Patches p(a, a.dbias, a.dclass_token);
   const int64_t gradients = a.columns * p.elements + p.added;
   return product_work(a.precision, 2 * p.rows * p.elements * a.columns,
-                      (p.rows * p.elements + 2 * gradients + p.rows * a.columns) * word, p.rows, a.columns, p.elements);
+                      (p.rows * p.elements + 2 * gradients + p.results) * word, p.rows, a.columns, p.elements);
 }
 
 // The softmax costs a few operations per logit, the product two per logit and column: only the product counts.
@@ -195,7 +195,7 @@ OpWork count(const RmsNormBackwardArgs& a) {
 
 OpWork count(const RopeArgs& a) {
   const int64_t elements = a.rows * a.heads * a.head_size;
-  return work_on_bytes(3 * elements, 2 * elements * size_of(a.x.type) + a.rows * word, a.rows, a.heads, a.head_size);
+  return work_on_bytes(3 * elements, 2 * elements * size_of(a.x.type) + a.rows * a.axes * word, a.rows, a.heads, a.head_size);
 }
 
 OpWork count(const SwigluArgs& a) {

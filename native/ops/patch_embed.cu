@@ -15,6 +15,7 @@ namespace sightline::cuda {
 namespace {
 
 constexpr int patch_threads = 256;
+constexpr int sector_bytes = 32;
 /**
  * Patches that a block takes side by side: whatever the patch, 8 of them are a multiple of 32 bytes wide, so that neither the lines
  * of an image nor the rows of the matrix are cut within a sector.
@@ -32,9 +33,9 @@ constexpr int patch_lines_at_once(int channels, int patch_size) {
   return most < channels * patch_size ? most : channels * patch_size;
 }
 
-/** Images and the patches that they are cut into, row by row. */
+/** Images and the patches that they are cut into, row by row, behind a row of zeros where there is a class token. */
 struct PatchGrid {
-  int channels, size, patch_size;
+  int channels, size, patch_size, class_rows;
   /** How many lines of its patches a block holds at a time. */
   int lines_at_once;
 
@@ -57,7 +58,12 @@ __global__ void __launch_bounds__(patch_threads) patch_embed_patches_kernel(cons
   const int lines = grid.channels * patch_size, elements = lines * patch_size;
   const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
   const float* corner = pixels + (static_cast<int64_t>(blockIdx.z) * grid.channels * size + blockIdx.y * patch_size) * size + first * patch_size;
-  T* to = patches + ((static_cast<int64_t>(blockIdx.z) * per_side + blockIdx.y) * per_side + first) * elements;
+  const int64_t first_row = static_cast<int64_t>(blockIdx.z) * (per_side * per_side + grid.class_rows);
+  T* to = patches + (first_row + grid.class_rows + blockIdx.y * per_side + first) * elements;
+  if (grid.class_rows > 0 && blockIdx.x == 0 && blockIdx.y == 0) {
+    const float zero[1] = {0.0f};
+    for (int i = static_cast<int>(threadIdx.x); i < elements; i += patch_threads) store(patches + first_row * elements + i, zero);
+  }
   for (int begin = 0; begin < lines; begin += grid.lines_at_once) {
     const int here = min(grid.lines_at_once, lines - begin), length = here * patch_size;
     const int stride = patch_tile_stride(length, patch_size);
@@ -68,7 +74,10 @@ __global__ void __launch_bounds__(patch_threads) patch_embed_patches_kernel(cons
         tile[x / patch_size * stride + line * patch_size + x % patch_size] = from[x];
     }
     __syncthreads();
-    for (int i = static_cast<int>(threadIdx.x); i < count * length; i += patch_threads) {
+    // Warps begin to write where a sector begins, which the row of a class token would shift them away from.
+    const auto skew = static_cast<int>(reinterpret_cast<uintptr_t>(to + begin * patch_size) % sector_bytes / sizeof(T));
+    for (int i = static_cast<int>(threadIdx.x) - skew; i < count * length; i += patch_threads) {
+      if (i < 0) continue;
       const int patch = i / length, at = i % length;
       const float value[1] = {tile[patch * stride + at]};
       store(to + static_cast<int64_t>(patch) * elements + begin * patch_size + at, value);
@@ -79,16 +88,17 @@ __global__ void __launch_bounds__(patch_threads) patch_embed_patches_kernel(cons
 
 }  // namespace
 
-/** y[row] = position[row % per_image] + bias, to which the product is added. One block per row. */
+/** y[row] = position[row % per_image] + bias, to which the product is added; for row 0 of an image + class_token. One block per row. */
 template <int width>
-__global__ void __launch_bounds__(256) patch_embed_positions_kernel(const float* position, const float* bias, float* y, int per_image,
-                                                                    int64_t columns) {
+__global__ void __launch_bounds__(256) patch_embed_positions_kernel(const float* position, const float* bias, const float* class_token,
+                                                                    float* y, int per_image, int64_t columns) {
   const float* from = position + blockIdx.x % per_image * columns;
+  const float* extra = class_token != nullptr && blockIdx.x % per_image == 0 ? class_token : bias;
   float* to = y + blockIdx.x * columns;
   for (int64_t i = threadIdx.x * width; i < columns; i += blockDim.x * width) {
-    float v[width], b[width];
+    float v[width], b[width] = {};
     load(from + i, v);
-    load(bias + i, b);
+    if (extra != nullptr) load(extra + i, b);
 #pragma unroll
     for (int j = 0; j < width; ++j) v[j] += b[j];
     store(to + i, v);
@@ -102,30 +112,32 @@ struct Patches {
   CudaContext& context;
   const float* pixels;
   int64_t images, channels, size, patch_size;
+  /** Rows of an image, see PatchEmbedArgs. */
+  int64_t per_image;
   DType type;
   void* data = nullptr;
 
-  int64_t per_image() const { return (size / patch_size) * (size / patch_size); }
   int64_t elements() const { return channels * patch_size * patch_size; }
   /** Calls body(first row of patches, rows, the patches) for each chunk. */
   template <class Body>
   void for_chunks(const Body& body) {
-    const int64_t chunk = std::min(images, patch_images_at_once(per_image() * elements()));
-    data = context.scratch(static_cast<size_t>(chunk * per_image() * elements() * size_of(type)));
+    const int64_t chunk = std::min(images, patch_images_at_once(per_image * elements()));
+    data = context.scratch(static_cast<size_t>(chunk * per_image * elements() * size_of(type)));
     for (int64_t first = 0; first < images; first += chunk) {
-      const int64_t rows = std::min(chunk, images - first) * per_image();
+      const int64_t rows = std::min(chunk, images - first) * per_image;
       const float* from = pixels + first * channels * size * size;
       with_type(type, [&]<class T>(Type<T>) {
         const PatchGrid grid{static_cast<int>(channels), static_cast<int>(size), static_cast<int>(patch_size),
+                             static_cast<int>(per_image - (size / patch_size) * (size / patch_size)),
                              patch_lines_at_once(static_cast<int>(channels), static_cast<int>(patch_size))};
         require(grid.lines_at_once > 0, "patch_size: expected at most ", patch_tile_floats / patch_group - 31, ", received ", patch_size);
         const int stride = patch_tile_stride(grid.lines_at_once * grid.patch_size, grid.patch_size);
         context.launch(patch_embed_patches_kernel<T>,
                        dim3(static_cast<unsigned>(grid.groups()), static_cast<unsigned>(grid.per_side()),
-                            static_cast<unsigned>(rows / per_image())),
+                            static_cast<unsigned>(rows / per_image)),
                        dim3(patch_threads), static_cast<size_t>(patch_group * stride) * sizeof(float), from, static_cast<T*>(data), grid);
       });
-      body(first * per_image(), rows, ConstElements(data, type));
+      body(first * per_image, rows, ConstElements(data, type));
     }
   }
 };
@@ -136,14 +148,14 @@ DType operand_type(Precision precision) { return precision == Precision::bf16 ? 
 
 void patch_embed(CudaContext& context, const PatchEmbedArgs& a) {
   if (a.images == 0) return;
-  Patches patches{context, a.pixels, a.images, a.channels, a.size, a.patch_size, operand_type(a.precision)};
+  Patches patches{context, a.pixels, a.images, a.channels, a.size, a.patch_size, a.rows_per_image(), operand_type(a.precision)};
   with_width(
       [&](auto width) {
-        context.launch(patch_embed_positions_kernel<width()>, dim3(static_cast<unsigned>(a.images * patches.per_image())),
-                       dim3(row_threads(a.columns / width())), 0, a.position, a.bias, a.y, static_cast<int>(patches.per_image()),
+        context.launch(patch_embed_positions_kernel<width()>, dim3(static_cast<unsigned>(a.images * patches.per_image)),
+                       dim3(row_threads(a.columns / width())), 0, a.position, a.bias, a.class_token, a.y, static_cast<int>(patches.per_image),
                        a.columns);
       },
-      a.columns, a.position, a.bias, a.y);
+      a.columns, a.position, a.bias, a.class_token, a.y);
   patches.for_chunks([&](int64_t first, int64_t rows, ConstElements chunk) {
     context.multiply(patches_product(a, first, rows, chunk));
   });
@@ -151,14 +163,11 @@ void patch_embed(CudaContext& context, const PatchEmbedArgs& a) {
 
 void patch_embed_backward(CudaContext& context, const PatchEmbedBackwardArgs& a) {
   if (a.images == 0) return;
-  Patches patches{context, a.pixels, a.images, a.channels, a.size, a.patch_size, operand_type(a.precision)};
+  Patches patches{context, a.pixels, a.images, a.channels, a.size, a.patch_size, a.rows_per_image(), operand_type(a.precision)};
   patches.for_chunks([&](int64_t first, int64_t rows, ConstElements chunk) {
     context.multiply(dweight_product(a, first, rows, chunk));
   });
-  const int64_t per_image = patches.per_image();
-  sum_rows(context, {.x = a.dy, .sums = a.dbias, .rows = a.images * per_image, .columns = a.columns});
-  // Over (image, patch * columns), the gradient of the positions is the sum of the rows as well.
-  sum_rows(context, {.x = a.dy, .sums = a.dposition, .rows = a.images, .columns = per_image * a.columns});
+  sum_patch_embed_gradients([&](const SumRowsArgs& sums) { sum_rows(context, sums); }, a);
 }
 
 }  // namespace sightline::cuda

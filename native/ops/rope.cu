@@ -37,22 +37,29 @@ __device__ inline void load_placed(const float* placed, int k, int half, float (
   }
 }
 
+/** Which position a frequency follows: that of the axis whose section it lies in. */
+struct RopeAxes {
+  int count, second, third, period;
+
+  __device__ int of(int k) const { return (count > 1 && k >= second) + (count > 2 && k >= third); }
+};
+
 /**
- * One row. Grid: N. The cosines and sines of its position are computed once, in double, into shared memory (D floats) and then
+ * One row. Grid: N. The cosines and sines of its positions are computed once, in double, into shared memory (D floats) and then
  * serve all its heads; there is no table to be kept. Turns rather than radians are what sine and cosine are taken of, so that
  * reducing the angle is exact. Registers (sm_80): at most 40.
  */
 template <class T, int Elements>
 __global__ void __launch_bounds__(rope_threads)
     rope_row_kernel(T* __restrict__ x, const int32_t* __restrict__ positions, int64_t row_stride, int heads, int head_size,
-                    double log2_theta, bool inverse) {
+                    RopeAxes axes, double log2_theta, bool inverse) {
   extern __shared__ __align__(16) float shared[];
   const int half = head_size / 2;
   float *cosines = shared, *sines = shared + half;
-  const double position = positions[blockIdx.x];
   for (int k = static_cast<int>(threadIdx.x); k < half; k += rope_threads) {
+    const double position = positions[blockIdx.x * axes.count + axes.of(k)];
     double sine, cosine;
-    sincospi(position * exp2(log2_theta * (-2.0 * k / head_size)) * std::numbers::inv_pi, &sine, &cosine);
+    sincospi(position * exp2(log2_theta * (-1.0 * (k % axes.period) / axes.period)) * std::numbers::inv_pi, &sine, &cosine);
     const int place = place_of<Elements>(k, half);
     cosines[place] = static_cast<float>(cosine);
     sines[place] = static_cast<float>(inverse ? -sine : sine);
@@ -82,6 +89,8 @@ __global__ void __launch_bounds__(rope_threads)
 
 void rope(CudaContext& context, const RopeArgs& args) {
   const auto shared_bytes = static_cast<size_t>(args.head_size) * sizeof(float);
+  const RopeAxes axes{static_cast<int>(args.axes), static_cast<int>(args.first_of(1)), static_cast<int>(args.first_of(2)),
+                      static_cast<int>(args.period())};
   const double log2_theta = std::log2(static_cast<double>(args.theta));
   with_type(args.x.type, [&](auto stored) {
     using T = typename decltype(stored)::type;
@@ -89,7 +98,7 @@ void rope(CudaContext& context, const RopeArgs& args) {
         [&](auto width) {
           context.launch(rope_row_kernel<T, width.value>, dim3(static_cast<unsigned>(args.rows)), dim3(rope_threads), shared_bytes,
                          args.x.as<T>(), args.positions.device, args.row_stride, static_cast<int>(args.heads),
-                         static_cast<int>(args.head_size), log2_theta, args.inverse);
+                         static_cast<int>(args.head_size), axes, log2_theta, args.inverse);
         },
         args.head_size / 2 | args.row_stride, args.x.as<T>());
   });

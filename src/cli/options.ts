@@ -21,6 +21,15 @@ export function positive(text: string): number {
   return value;
 }
 
+/** Reads a finite number >= 0. */
+export function notNegative(text: string): number {
+  const value = Number(text);
+  if (text.trim() === "" || !(value >= 0) || !Number.isFinite(value)) {
+    throw new InvalidArgumentError("expected a number >= 0");
+  }
+  return value;
+}
+
 /** Reads a number in [0, 1]. */
 export function rate(text: string): number {
   const value = Number(text);

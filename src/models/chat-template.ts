@@ -5,16 +5,17 @@ export type ContentPart = { readonly type: "image" } | { readonly type: "text"; 
 
 export interface ChatMessage {
   readonly role: "user" | "assistant";
-  readonly content: readonly ContentPart[];
+  /** Templates of models that see images take parts, those of models of text alone take text. */
+  readonly content: string | readonly ContentPart[];
 }
 
-/** The tokens that a template may refer to by name. */
+/** The tokens that a template may refer to by name, written out; a model need not have them. */
 export interface TemplateTokens {
-  readonly bos_token: string;
-  readonly eos_token: string;
+  readonly bos_token?: string | undefined;
+  readonly eos_token?: string | undefined;
 }
 
-/** A Jinja chat template as checkpoints carry it in `tokenizer_config.json`. */
+/** A Jinja chat template as checkpoints carry it. */
 export class ChatTemplate {
   readonly #template: Template;
   readonly #tokens: TemplateTokens;
@@ -22,7 +23,11 @@ export class ChatTemplate {
   /** @throws SyntaxError where the template cannot be parsed */
   constructor(source: string, tokens: TemplateTokens) {
     this.#template = new Template(source);
-    this.#tokens = { bos_token: tokens.bos_token, eos_token: tokens.eos_token };
+    const { bos_token, eos_token } = tokens;
+    this.#tokens = {
+      ...(bos_token !== undefined && { bos_token }),
+      ...(eos_token !== undefined && { eos_token }),
+    };
   }
 
   /**
@@ -39,7 +44,17 @@ export class ChatTemplate {
   }
 }
 
-/** The observation of one step as a conversation: an image, then the task's text. */
-export function observationMessages(text: string): ChatMessage[] {
-  return [{ role: "user", content: [{ type: "image" }, { type: "text", text }] }];
+/**
+ * The observation of one step as a conversation: an image, where there is one, then the task's text.
+ *
+ * @param inParts whether the template takes parts, as those of models that see images do
+ */
+export function observationMessages(text: string, hasImage = true, inParts = true): ChatMessage[] {
+  const image = hasImage ? [{ type: "image" } as const] : [];
+  return [{ role: "user", content: inParts ? [...image, { type: "text", text }] : text }];
+}
+
+/** A response as the message that follows. */
+export function responseMessage(text: string, inParts = true): ChatMessage {
+  return { role: "assistant", content: inParts ? [{ type: "text", text }] : text };
 }

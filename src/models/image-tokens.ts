@@ -1,7 +1,9 @@
+import { type FixedResolutionSpec, NEWLINE_TOKEN, type ProjectorSpec } from "../native/types.js";
 import type { ProcessedImage } from "./image-processor.js";
 
-/** Stands in a list of feature rows for the model's learned newline vector. */
-export const NEWLINE_ROW = -1;
+/** Number of tokens of one view of an image: one per merged square of patches. */
+export const viewTokenCount = (vision: FixedResolutionSpec, projector: ProjectorSpec): number =>
+  (vision.imageSize / vision.patchSize / projector.mergeSize) ** 2;
 
 /**
  * Number of tokens that an image takes in the decoder.
@@ -28,7 +30,7 @@ export function imageTokenCount(image: ProcessedImage, tokenSize: number): numbe
 /**
  * The feature rows of an any-resolution image in the order in which the decoder takes them: all of the whole frame's, then
  * those of the tiles, line by line over all tiles, without the lines or columns that are black by padding, and
- * `NEWLINE_ROW` at the end of every line.
+ * `NEWLINE_TOKEN` at the end of every line.
  *
  * @param tokenSize as in `imageTokenCount`
  * @returns (imageTokenCount) indices into (views, tokens of a view), row-major
@@ -55,7 +57,7 @@ export function anyResolutionRows(image: ProcessedImage, tokenSize: number): Int
       const tile = Math.floor(y / side) * arrangement.columns + Math.floor(x / side);
       rows[end++] = ((1 + tile) * side + (y % side)) * side + (x % side);
     }
-    rows[end++] = NEWLINE_ROW;
+    rows[end++] = NEWLINE_TOKEN;
   }
   return rows;
 }

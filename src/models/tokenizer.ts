@@ -1,56 +1,97 @@
 import { Tokenizer as BpeTokenizer } from "@huggingface/tokenizers";
+import { piecesOf } from "./token-bytes.js";
+import { TokenizerError } from "./tokenizer-error.js";
 
-export type TokenizerErrorCode = "NOT_BYTE_LEVEL" | "UNKNOWN_TOKEN" | "INVALID_CHARACTER_INDEX";
-
-/** A vocabulary that cannot be used, or an argument that names nothing in it. */
-export class TokenizerError extends Error {
-  constructor(
-    readonly code: TokenizerErrorCode,
-    message: string,
-  ) {
-    super(message);
-    this.name = "TokenizerError";
-  }
+/** What of a tokenizer's files bears on prompts, beside the tokenizer itself. */
+export interface TokenizerOptions {
+  /** The token that a prompt begins with, written out; undefined where there is none. */
+  readonly beginToken?: string;
+  /** Number of ids that the model has; default: as many as the vocabulary. */
+  readonly size?: number;
 }
 
-const utf8Encoder = new TextEncoder();
 // A byte order mark is a character of the response like any other.
 const utf8Decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
 /**
- * Text to tokens and back for a byte-level BPE vocabulary (Hugging Face `tokenizer.json`).
+ * Text to tokens and back for BPE vocabularies (Hugging Face `tokenizer.json`): byte-level ones, and those of SentencePiece that fall
+ * back to bytes.
  *
  * A token stands for a fixed string of bytes, special tokens for none, and the text of a sequence is the
  * UTF-8 decoding of its tokens' bytes joined. Everything that reads tokens (decoding, character positions,
- * the engine's search for stop strings) goes through these bytes, so all of it agrees.
+ * the engine's search for stop strings) goes through these bytes, so all of it agrees. Ids that the model has and the vocabulary
+ * has not, which padded checkpoints have, stand for no bytes.
  */
 export class Tokenizer {
   readonly #bpe: BpeTokenizer;
   readonly #bytes: readonly Uint8Array[];
+  readonly #beginToken: string | undefined;
+  /** Number of ids that the vocabulary has, added tokens included. */
+  readonly vocabularySize: number;
 
   /**
    * @param tokenizerJson contents of `tokenizer.json`
    * @param tokenizerConfig contents of `tokenizer_config.json`
-   * @throws TokenizerError `NOT_BYTE_LEVEL` where a token is not written in the ByteLevel alphabet, Error where
-   *   the files do not describe a tokenizer
+   * @throws TokenizerError `UNKNOWN_DECODER` for a vocabulary of another kind, `NOT_BYTE_LEVEL` where a token of a byte-level one is
+   *   not written in its alphabet, `VOCABULARY_TOO_LARGE` where a token with text has an id that the model has not; Error where the
+   *   files do not describe a tokenizer
    */
-  constructor(tokenizerJson: object, tokenizerConfig: object) {
+  constructor(tokenizerJson: object, tokenizerConfig: object, options: TokenizerOptions = {}) {
     this.#bpe = new BpeTokenizer(tokenizerJson, tokenizerConfig);
-    this.#bytes = bytesOfTokens(this.#bpe);
+    this.#beginToken = options.beginToken;
+    const bytes = piecesOf(this.#bpe, tokenizerJson);
+    this.vocabularySize = bytes.length;
+    const size = options.size ?? bytes.length;
+    const tooLarge = bytes.findIndex((token, id) => id >= size && token.length > 0);
+    if (tooLarge >= 0) {
+      throw new TokenizerError(
+        "VOCABULARY_TOO_LARGE",
+        `tokenizer.json: expected ids of tokens with text below the model's number of ids, ${size}, ` +
+          `received "${this.#bpe.id_to_token(tooLarge)}" (id ${tooLarge})`,
+      );
+    }
+    const none = new Uint8Array(0);
+    this.#bytes = Array.from({ length: size }, (_, id) => bytes[id] ?? none);
   }
 
-  /** Number of token ids: all ids are in [0, size). */
+  /** Number of ids that the model has: all are in [0, size). */
   get size(): number {
     return this.#bytes.length;
   }
 
-  /** Tokens of the text. Special tokens written out in it are recognised; none are added. */
+  /** Tokens of the text by itself. Special tokens written out in it are recognised; none are added. */
   encode(text: string): Int32Array {
-    return Int32Array.from(this.#bpe.encode(text, { add_special_tokens: false }).ids);
+    return this.#encode(text, false);
+  }
+
+  /**
+   * Tokens of a whole prompt: with those that the tokenizer's post-processor puts around a text, as `<s>`, unless the text begins
+   * with the begin token by itself, as rendered chat templates may.
+   */
+  encodePrompt(text: string): Int32Array {
+    const begins = this.#beginToken !== undefined && text.startsWith(this.#beginToken);
+    return this.#encode(text, !begins);
+  }
+
+  /**
+   * Tokens of text that continues other text. A SentencePiece vocabulary puts a space before a text of its own; here it does not,
+   * so that the tokens' bytes are the text's in every vocabulary.
+   */
+  encodeContinuation(text: string): Int32Array {
+    // A line break is a byte of its own in such vocabularies and joins nothing, but in others it may.
+    const lineBreak = this.encode("\n");
+    const tokens = this.encode(`\n${text}`);
+    const isApart = lineBreak.every((token, index) => tokens[index] === token);
+    const addsSpace = lineBreak.length > 1;
+    return addsSpace && isApart ? tokens.subarray(lineBreak.length) : this.encode(text);
   }
 
   /**
    * Text of the tokens, without special tokens. Bytes that are not UTF-8 become U+FFFD.
+   *
+   * The tokens are taken as the continuation of others: a first piece that begins with a space keeps it, where decoding a text by
+   * itself drops the one that a SentencePiece vocabulary has put there. For the response to a prompt this is what decoding both
+   * gives beyond decoding the prompt.
    *
    * @throws TokenizerError `UNKNOWN_TOKEN` for an id outside [0, size)
    */
@@ -99,7 +140,7 @@ export class Tokenizer {
     return low;
   }
 
-  /** The bytes that each token id stands for, none for special tokens. To be read only. */
+  /** The bytes that each of the model's token ids stands for, none for special tokens. To be read only. */
   tokenBytes(): readonly Uint8Array[] {
     return this.#bytes;
   }
@@ -119,44 +160,8 @@ export class Tokenizer {
     }
     return id;
   }
-}
 
-function bytesOfTokens(bpe: BpeTokenizer): Uint8Array[] {
-  const alphabet = byteLevelAlphabet();
-  const addedTokens = bpe.get_added_tokens_decoder();
-  const bytes: Uint8Array[] = [];
-  for (const [token, id] of bpe.get_vocab()) {
-    const added = addedTokens.get(id);
-    if (added !== undefined) {
-      bytes[id] = added.special ? new Uint8Array(0) : utf8Encoder.encode(added.content);
-      continue;
-    }
-    bytes[id] = Uint8Array.from([...token], (character) => {
-      const byte = alphabet.get(character);
-      if (byte === undefined) {
-        throw new TokenizerError(
-          "NOT_BYTE_LEVEL",
-          `tokenizer.json: expected tokens in the ByteLevel alphabet, received "${token}" (id ${id}); ` +
-            "only byte-level vocabularies are supported",
-        );
-      }
-      return byte;
-    });
+  #encode(text: string, addSpecialTokens: boolean): Int32Array {
+    return Int32Array.from(this.#bpe.encode(text, { add_special_tokens: addSpecialTokens }).ids);
   }
-  return bytes;
-}
-
-/**
- * The characters that stand for bytes in a ByteLevel vocabulary (Radford et al. 2019, GPT-2): printable
- * Latin-1 characters for themselves, the other bytes in order for the characters from U+0100 on.
- */
-function byteLevelAlphabet(): Map<string, number> {
-  const isPrintable = (byte: number) =>
-    (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xff && byte !== 0xad);
-  const alphabet = new Map<string, number>();
-  let next = 0x100;
-  for (let byte = 0; byte < 256; byte++) {
-    alphabet.set(String.fromCharCode(isPrintable(byte) ? byte : next++), byte);
-  }
-  return alphabet;
 }

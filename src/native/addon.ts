@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
 import { SightlineError } from "./errors.js";
+import type { TensorCopy, TensorList } from "./tensor-files.js";
 import type {
   ByteImage,
   Completion,
@@ -60,6 +61,10 @@ export interface NativeModule {
   measurePeaks(options: PeakOptions & { threads: number }): Promise<Peaks>;
   /** (size.height, size.width, image.channels); every path gives the same bytes. */
   resizeImage(image: ByteImage, size: ImageSize, filter: ResampleFilter, cpu?: CpuPath): Uint8Array;
+  /** Rejects with IO, FORMAT. */
+  readTensorList(file: string): Promise<TensorList>;
+  /** Rejects with IO, FORMAT, INVALID_ARGUMENT. */
+  copyTensors(copy: TensorCopy & { threads: number }): Promise<void>;
   /** Throws UNSUPPORTED where the library of the CUDA backend cannot be opened. */
   probeCuda(): CudaFindings;
   /** Throws UNSUPPORTED where the GPU cannot be used. */

@@ -15,22 +15,75 @@ export type CpuPath = "portable" | "avx2" | "avx512" | "avx512_bf16";
  */
 export type Precision = "fp32" | "bf16";
 
-/** The vision transformer: pre-norm LayerNorm blocks over square patches. */
-export interface VisionSpec {
-  /** Height and width of the pixel values, in pixels; a multiple of `patchSize`. */
+/** Functions of one number between the layers of an MLP: GELU by the normal distribution, its tanh form, or x / (1 + exp(-1.702 x)). */
+export type Activation = "gelu" | "gelu_tanh" | "quick_gelu";
+
+/**
+ * A vision transformer over square views of one size (Dosovitskiy et al. 2021; CLIP, SigLIP): patches with learned positions,
+ * pre-norm LayerNorm blocks, biases in every linear layer.
+ */
+export interface FixedResolutionSpec {
+  kind: "fixed_resolution";
+  /** Height and width of a view, in pixels; a multiple of `patchSize`. */
   imageSize: number;
   channels: number;
   patchSize: number;
+  /** Whether the projection of patches has a bias. */
+  patchBias: boolean;
+  /** Whether a learned token precedes the patches (CLIP). It takes the first position; its feature is dropped. */
+  classToken: boolean;
+  /** Whether a LayerNorm comes before the first block (CLIP). */
+  inputNorm: boolean;
+  /** Whether a LayerNorm comes behind the last block. */
+  outputNorm: boolean;
+  width: number;
+  /** Blocks that are computed: for features taken further down, fewer than the published encoder has. */
+  layers: number;
+  heads: number;
+  mlpWidth: number;
+  activation: Activation;
+  normEpsilon: number;
+}
+
+/**
+ * A vision transformer over frames of any size (Qwen2.5-VL, arXiv 2502.13923): rotary positions of row and column, pre-norm
+ * RMSNorm blocks with SwiGLU, biases in every linear layer but the projection of patches, and attention within windows in
+ * all but some blocks.
+ */
+export interface NativeResolutionSpec {
+  kind: "native_resolution";
+  channels: number;
+  /** Side of a patch, in pixels. */
+  patchSize: number;
+  /** Times that a patch repeats, as the frames of a still video. */
+  temporalPatchSize: number;
   width: number;
   layers: number;
   heads: number;
   mlpWidth: number;
   normEpsilon: number;
+  /** Side of an attention window, in pixels: windowSize / patchSize is a multiple of the projector's `mergeSize`. */
+  windowSize: number;
+  /** Blocks, from 0, in which all patches of a frame attend to each other. */
+  fullAttentionLayers: number[];
 }
 
-/** Two linear layers with GELU between, from the vision width to the decoder width. */
+export type VisionSpec = FixedResolutionSpec | NativeResolutionSpec;
+
+/** From what the vision encoder makes of patches to tokens of the decoder's width: norm, merge, then an MLP or one linear layer. */
 export interface ProjectorSpec {
-  hiddenWidth: number;
+  /** Side of the square of neighbouring patches whose features, side by side, become one token; 1 merges nothing. */
+  mergeSize: number;
+  /** Of an RMSNorm over each patch's feature before merging (Qwen2.5-VL); null: none. */
+  normEpsilon: number | null;
+  /** Width between two linear layers; null: one linear layer. */
+  hiddenWidth: number | null;
+  /** Between the two; without meaning for one. */
+  activation: Activation;
+  /** Whether the linear layers have biases. */
+  bias: boolean;
+  /** Whether there is a learned vector that ends each line of an image's tokens (LLaVA-1.6). */
+  newline: boolean;
 }
 
 /** A decoder-only transformer: RMSNorm, rotary positions, grouped-query attention, SwiGLU. */
@@ -42,8 +95,17 @@ export interface DecoderSpec {
   keyValueHeads: number;
   headSize: number;
   mlpWidth: number;
+  /** Whether queries, keys and values have biases (Qwen2). */
+  qkvBias: boolean;
+  /** Whether the matrix of token embeddings is also the language-model head. */
+  tiedHead: boolean;
   normEpsilon: number;
   ropeTheta: number;
+  /**
+   * How many of the headSize / 2 rotary frequencies, lowest index first, follow the time, the row and the column of a token
+   * (multimodal RoPE, Qwen2-VL, arXiv 2409.12191, section 2.1); null: all follow its place in the sequence.
+   */
+  ropeSections: [number, number, number] | null;
   /** Factor on the token embeddings (not on image features). */
   embeddingScale: number;
   /** Longest sequence, prompt (image tokens included) and response, in tokens. */
@@ -59,12 +121,14 @@ export interface ValueHeadSpec {
 
 /** A vision-language model as data. A model family is a mapping onto this record. */
 export interface ModelSpec {
-  vision: VisionSpec;
-  projector: ProjectorSpec;
+  /** Null for a model of text alone. */
+  vision: VisionSpec | null;
+  /** Null exactly where `vision` is. */
+  projector: ProjectorSpec | null;
   decoder: DecoderSpec;
   valueHead: ValueHeadSpec;
-  /** Token id at whose positions image features are spliced in. */
-  imageTokenId: number;
+  /** Token id at whose positions image features are spliced in; null exactly where `vision` is. */
+  imageTokenId: number | null;
   /** Token id that ends a response. */
   endTokenId: number;
 }
@@ -79,6 +143,11 @@ export interface LoraSpec {
   /** Rank r >= 1 of the update W + (alpha / r) B A. */
   rank: number;
   alpha: number;
+  /**
+   * Linear layers that get adapters, by the name of their weight without ".weight" (see `ParameterInfo.name`), all in components
+   * trained as `lora`; the rest of those components is frozen. Default: every linear layer of them.
+   */
+  modules?: readonly string[];
   /**
    * Probability p in [0, 1) with which each adapter drops elements of its input; default 0. The layer is then
    * W x + (alpha / r) B A d(x), where d sets an element to zero with probability p and divides the others by 1 - p.
@@ -152,13 +221,33 @@ export interface ByteImage extends ImageSize {
 /** Kernels that images are resized with, by Pillow's names. */
 export type ResampleFilter = "box" | "bilinear" | "bicubic" | "lanczos";
 
-/** Image input as the vision encoder takes it: (channels, imageSize, imageSize), row-major. */
+/** Pixel values as `ImageInput.pixels` holds them. */
 export type PixelValues = Float32Array;
+
+/** Stands in `ImageInput.tokens` for the model's learned newline vector. */
+export const NEWLINE_TOKEN = -1;
+
+/** An image as a vision encoder takes it. */
+export interface ImageInput {
+  /**
+   * For a fixed resolution (views, channels, imageSize, imageSize), row-major, at least one view. For a native one
+   * (rows * columns, channels * temporalPatchSize * patchSize^2): the patches of `grid` in the order (row / M, column / M,
+   * row % M, column % M) with M the projector's `mergeSize`, so that those of one token follow each other.
+   */
+  pixels: PixelValues;
+  /** Patches down and across, multiples of `mergeSize`; for a native resolution only. */
+  grid?: { rows: number; columns: number };
+  /**
+   * Which of the image's features, one per merged square of patches, view by view and row by row, become the image's tokens,
+   * in their order; `NEWLINE_TOKEN` is the newline vector. Default: all, in order. For a fixed resolution only.
+   */
+  tokens?: Int32Array;
+}
 
 /** Token ids with `imageTokenId` repeated once per image token, and the images in order. */
 export interface Prompt {
   tokens: Int32Array;
-  images: readonly PixelValues[];
+  images: readonly ImageInput[];
 }
 
 export interface SamplingSettings {
@@ -259,16 +348,44 @@ export interface StepResult {
   gradientNorms: number[];
 }
 
+/**
+ * Safetensors files that hold parameters under names of their own. Together the files hold each tensor once; a tensor may have another
+ * shape than its parameter where both have the same number of elements.
+ */
+export interface TensorFiles {
+  files: readonly string[];
+  /** Tensor by parameter (`ParameterInfo.name`). */
+  names: Readonly<Record<string, string>>;
+  /** Tensors of the files that the model has no use for; every other one must be named. */
+  ignored?: readonly string[];
+  /** Tensors that may be there and must then have the type and the bytes of another one, by its name: a tied head. */
+  copies?: Readonly<Record<string, string>>;
+}
+
 export interface SaveTarget {
-  /** Weights, as safetensors. */
-  model: string;
+  /** Weights as one safetensors file under the parameters' own names, in fp32; or files of some parameters each, under other names. */
+  model: string | readonly SavedTensors[];
   /** Optimizer state, as safetensors; omitted: not written. */
   optimizer?: string;
 }
 
+/** A safetensors file to be written. */
+export interface SavedTensors {
+  file: string;
+  /** Tensor by parameter. */
+  names: Readonly<Record<string, string>>;
+  /** Element type in the file; default F32. Others round to nearest even. */
+  type?: "F32" | "BF16" | "F16";
+  /** Shapes that differ from the parameter's, by parameter, of the same number of elements. */
+  shapes?: Readonly<Record<string, readonly number[]>>;
+}
+
 export interface LoadSource {
-  /** Weights, as safetensors. Where the file has no adapters at all and the engine trains some, they start anew. */
-  model: string;
+  /**
+   * Weights: one safetensors file under the parameters' own names, or files under other names, which together name every
+   * parameter. Adapters and the value head may be left out as a whole and then start anew.
+   */
+  model: string | readonly TensorFiles[];
   optimizer?: string;
 }
 

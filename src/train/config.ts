@@ -32,6 +32,23 @@ const model = z.strictObject({
     .max(2)
     .default([])
     .describe("Components that are not trained. A frozen vision encoder sees each image once."),
+  images: z
+    .strictObject({
+      singleCrop: z
+        .boolean()
+        .optional()
+        .describe("LLaVA: one crop of a frame, as the paper takes it, instead of tiles or padding."),
+      splitting: z
+        .boolean()
+        .optional()
+        .describe(
+          "SmolVLM, Idefics3: whether a frame is also cut into tiles, which takes many times the tokens.",
+        ),
+      minPixels: count.optional().describe("Qwen2.5-VL: smaller frames are enlarged to so many pixels."),
+      maxPixels: count.optional().describe("Qwen2.5-VL: larger frames are reduced to so many pixels."),
+    })
+    .optional()
+    .describe("What to change of how the model's image processor treats frames; null: nothing."),
   lora: z
     .strictObject({
       components: z
@@ -40,6 +57,14 @@ const model = z.strictObject({
         .max(3)
         .default(["decoder"])
         .describe("Components whose linear layers get adapters; their own weights are then frozen."),
+      modules: z
+        .string()
+        .min(1)
+        .optional()
+        .describe(
+          "Of these layers, those whose module's path this regular expression matches as a whole, e.g. " +
+            "`.*self_attn\\.(q|v)_proj`; null: all.",
+        ),
       rank: count.default(128).describe("Rank r of the update W + (alpha / r) B A."),
       alpha: positive.default(256).describe("Scale of the update, over the rank."),
       dropout: z

@@ -1,8 +1,10 @@
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
-import { readCheckpoint, requireWeights } from "../models/checkpoint.js";
-import { knownModels } from "../models/known-models.js";
-import type { Component, LoraSpec, ModelSpec, Trainable } from "../native/types.js";
+import { findWeights, readCheckpoint } from "../models/checkpoint.js";
+import type { ModelMapping } from "../models/families/family.js";
+import { knownMappings } from "../models/known-models.js";
+import type { Component, EngineOptions, Trainable } from "../native/types.js";
+import { chosenAdapters, type LoraOptions } from "../policy/engine-adapters.js";
 import { VlmPolicy, type VlmPolicyOptions } from "../policy/vlm-policy.js";
 import type { RunConfig } from "./config.js";
 import { packagePath } from "./package-path.js";
@@ -16,19 +18,22 @@ export function modelFolder(checkpoint: string): string {
   return shippedModels.includes(checkpoint) ? packagePath("assets", checkpoint) : resolve(checkpoint);
 }
 
-/** The sizes of a published model whose folder is not there yet: enough to check and to plan a run of it. */
-export function absentKnownModel(checkpoint: string): ModelSpec | undefined {
-  return existsSync(modelFolder(checkpoint)) ? undefined : knownModels[checkpoint];
+/** A published model whose folder is not there yet: enough to check and to plan a run of it. */
+export function absentKnownModel(checkpoint: string): DescribedModel | undefined {
+  return existsSync(modelFolder(checkpoint)) ? undefined : knownMappings[checkpoint];
 }
 
-/** Which files a run starts from. */
-export type ModelFiles = Pick<RunConfig["model"], "checkpoint" | "weights">;
+/** The sizes of a model and the names of its layers. */
+export type DescribedModel = Pick<ModelMapping, "spec" | "layout">;
 
-/** Looks for the files that a run starts from, without loading them. @throws CheckpointError */
-export async function checkModel({ checkpoint, weights }: ModelFiles): Promise<void> {
+/** Which files a run starts from. */
+export type ModelFiles = Pick<RunConfig["model"], "checkpoint" | "weights" | "images">;
+
+/** Looks for the files that a run starts from, without loading them. @throws CheckpointError, ImageSettingError */
+export async function checkModel({ checkpoint, weights, images }: ModelFiles): Promise<void> {
   const folder = modelFolder(checkpoint);
-  await readCheckpoint(folder);
-  if (weights === "trained") await requireWeights(folder);
+  const model = await readCheckpoint(folder, images);
+  if (weights === "trained") await findWeights(model, folder);
 }
 
 /** What of a run's configuration makes its policy. */
@@ -52,14 +57,23 @@ export function resumedConfig(config: RunConfig, { last }: RunFolder): RunConfig
 export function loadPolicy(config: PolicyConfig): Promise<VlmPolicy> {
   const { model } = config;
   const folder = modelFolder(model.checkpoint);
-  const options = engineOptions(config);
+  const options = { ...policyOptions(config), ...(model.images && { images: model.images }) };
   return model.weights === "fresh" ? VlmPolicy.initialize(folder, options) : VlmPolicy.load(folder, options);
 }
 
-/** How a configured run's engine is made, whatever the model. */
-export function engineOptions(config: PolicyConfig): VlmPolicyOptions {
+/** How a configured run's engine is made for a model. @throws LoraModulesError */
+export function engineOptions(
+  config: PolicyConfig,
+  model: DescribedModel,
+): Omit<EngineOptions, "model" | "tokenBytes"> {
+  const { images: _, lora, ...options } = policyOptions(config);
+  return { ...options, ...chosenAdapters(model, { ...options, ...(lora && { lora }) }) };
+}
+
+/** How a configured run's policy is made, whatever the model. */
+function policyOptions(config: PolicyConfig): VlmPolicyOptions {
   const { model, seed, device, precision, activationCheckpointing, threads } = config;
-  const { components = [], ...lora } = model.lora ?? {};
+  const { components = [], modules, ...lora } = model.lora ?? {};
   const trainable: Partial<Record<Component, Trainable>> = {};
   for (const component of model.frozen) trainable[component] = "frozen";
   for (const component of components) trainable[component] = "lora";
@@ -69,7 +83,7 @@ export function engineOptions(config: PolicyConfig): VlmPolicyOptions {
     precision,
     activationCheckpointing,
     trainable,
-    ...(model.lora && { lora: lora as LoraSpec }),
+    ...(model.lora && { lora: { ...(lora as LoraOptions), ...(modules !== undefined && { modules }) } }),
     ...(threads !== undefined && { threads }),
   };
 }

@@ -1,6 +1,6 @@
 /** Whether a run fits into the memory of the GPU that it is to compute on, asked before anything is taken of it. */
 import { readCheckpoint } from "../models/checkpoint.js";
-import { promptTokens } from "../models/prompt-tokens.js";
+import { PromptMaker } from "../models/prompts.js";
 import { freeGpuMemory } from "../native/cuda.js";
 import { defaultMaxBatch } from "../native/engine.js";
 import type { RunConfig } from "./config.js";
@@ -57,7 +57,7 @@ const promptProbes = 8;
  * Plans what a policy will be asked for and compares it with what is free, without taking any of it. On the CPU there is nothing to
  * compare: its memory can be swapped and is shared with everything else.
  *
- * @throws MemoryError; CheckpointError for a model that cannot be read; SightlineError UNSUPPORTED without the GPU
+ * @throws MemoryError; CheckpointError, ImageSettingError for a model that cannot be read so; SightlineError UNSUPPORTED without the GPU
  */
 export async function requireMemory(
   config: PolicyConfig,
@@ -66,18 +66,19 @@ export async function requireMemory(
 ): Promise<void> {
   if (config.device === "cpu") return;
   const freeBytes = freeGpuMemory(config.device);
-  const checkpoint = await readCheckpoint(modelFolder(config.model.checkpoint));
+  const checkpoint = await readCheckpoint(modelFolder(config.model.checkpoint), config.model.images);
+  const prompts = new PromptMaker(checkpoint);
   const environment = task.makeEnvironment();
   const lengths: number[] = [];
   try {
     for (let seed = 0; seed < promptProbes; seed++) {
-      const { info } = await environment.reset(seed);
-      lengths.push(promptTokens(checkpoint, environment.prompt(info)).length);
+      const { frame, info } = await environment.reset(seed);
+      lengths.push(prompts.observation(frame, environment.prompt(info)).tokens.length);
     }
   } finally {
     environment.close?.();
   }
-  const request = { model: checkpoint.spec, options: engineOptions(config) };
+  const request = { model: checkpoint.spec, options: engineOptions(config, checkpoint) };
   const memory = await planMemory(request, { ...use, promptTokens: Math.max(...lengths) });
   const features = config.model.frozen.includes("vision") ? keptFeatureBytes : 0;
   const besides = { features, libraries: libraryBytes };

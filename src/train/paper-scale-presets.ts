@@ -37,6 +37,7 @@ function paperScale({ task, decisions, successWindow }: PaperTask): RunConfigInp
     task,
     model: {
       checkpoint: "llava-v1.6-mistral-7b",
+      images: { singleCrop: true },
       lora: { components: ["projector", "decoder"], rank: 128, alpha: 256 },
     },
     device: "cuda",

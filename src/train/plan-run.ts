@@ -3,8 +3,9 @@ import type { ModelSpec } from "../native/types.js";
 import type { PpoRunConfig, RunConfig } from "./config.js";
 import { ConfigError, unknownName } from "./config-error.js";
 import { type Gpu, gpus } from "./gpus.js";
-import { absentKnownModel, engineOptions, modelFolder } from "./load-policy.js";
+import { absentKnownModel, type DescribedModel, engineOptions, modelFolder } from "./load-policy.js";
 import { makePlan, type Plan, type PlannedWork } from "./plan.js";
+import { plannedImage } from "./planned-image.js";
 
 export interface PlanOptions {
   readonly gpu: string;
@@ -40,16 +41,17 @@ export async function planRun(config: RunConfig, options: PlanOptions): Promise<
       { path: "algorithm", expected: '"ppo"', received: `"${config.algorithm}"` },
     ]);
   }
-  const model = await modelSpecOf(config.model.checkpoint);
+  const described = await describedModel(config.model.checkpoint);
+  const model = described.spec;
   const work = plannedWork(config, model, options);
   const { gpuCount } = options;
-  const plan = await makePlan({ model, options: engineOptions(config), work, gpu, gpuCount });
+  const plan = await makePlan({ model, options: engineOptions(config, described), work, gpu, gpuCount });
   return { plan, work, gpu, gpuCount };
 }
 
-/** The sizes of a model: those that its folder states or, before it is there, those known by its name. */
-async function modelSpecOf(checkpoint: string): Promise<ModelSpec> {
-  return absentKnownModel(checkpoint) ?? (await readCheckpoint(modelFolder(checkpoint))).spec;
+/** A model as its folder states it or, before it is there, as it is known by its name. */
+async function describedModel(checkpoint: string): Promise<DescribedModel> {
+  return absentKnownModel(checkpoint) ?? readCheckpoint(modelFolder(checkpoint));
 }
 
 function plannedWork(
@@ -57,7 +59,6 @@ function plannedWork(
   model: ModelSpec,
   { promptTokens, responseTokens }: PlanOptions,
 ): PlannedWork {
-  const imageTokens = (model.vision.imageSize / model.vision.patchSize) ** 2;
   const { minibatchSize, microbatchSize = minibatchSize } = ppo;
   return {
     environments,
@@ -65,7 +66,7 @@ function plannedWork(
     epochs: ppo.epochs,
     minibatchSize,
     microbatchSize,
-    promptTokens: promptTokens ?? imageTokens + defaultTextTokens,
+    promptTokens: promptTokens ?? (plannedImage(model)?.tokens ?? 0) + defaultTextTokens,
     responseTokens: responseTokens ?? ppo.maxNewTokens,
     ...(quirks.insertBeginToken && { scoringPass: true }),
   };

@@ -11,6 +11,7 @@ import type {
   Sequence,
 } from "../native/types.js";
 import { floorSeconds, type Gpu } from "./gpus.js";
+import { plannedImage } from "./planned-image.js";
 
 /** One iteration of PPO on one GPU; all GPUs of a run do the same. */
 export interface PlannedWork {
@@ -287,18 +288,17 @@ async function playUpdate(
   await engine.step({ groups: [{ components: trained, learningRate: 0 }] });
 }
 
-/** One image each, all different. */
+/** One image each, where the model takes any; all different. */
 function distinctPrompts(model: ModelSpec, tokens: number, count: number): Prompt[] {
-  const { imageSize, channels, patchSize } = model.vision;
-  const imageTokens = (imageSize / patchSize) ** 2;
+  const image = plannedImage(model);
   return Array.from({ length: count }, (_, index) => {
-    const image = new Float32Array(channels * imageSize ** 2);
-    image[0] = index;
     const text = model.imageTokenId === 0 ? 1 : 0;
-    return {
-      tokens: new Int32Array(tokens).fill(text).fill(model.imageTokenId, 0, imageTokens),
-      images: [image],
-    };
+    const prompt = new Int32Array(tokens).fill(text);
+    if (image === null || model.imageTokenId === null) {
+      prompt[0] = index;
+      return { tokens: prompt, images: [] };
+    }
+    return { tokens: prompt.fill(model.imageTokenId, 0, image.tokens), images: [image.make(index)] };
   });
 }
 

@@ -2,6 +2,7 @@ import { expect, test } from "vitest";
 import { scoreFlops, trainFlops, weightsPerToken } from "../../bench/flops.js";
 import { modelSpec } from "../../bench/models.js";
 import type { ModelSpec } from "../../src/native/types.js";
+import { tinySpec } from "../native/tiny-engine.js";
 
 test("the training step of the decoder of 7 M parameters costs 126.3 GFLOP", async () => {
   const model = await modelSpec("decoder-7m");
@@ -16,9 +17,10 @@ test("the training step of the decoder of 7 M parameters costs 126.3 GFLOP", asy
 test("prompt rows cost nothing after the last layer's keys and values", () => {
   const size = { width: 1, layers: 1, heads: 1, mlpWidth: 1, normEpsilon: 1 };
   const model: ModelSpec = {
-    vision: { ...size, imageSize: 2, patchSize: 1, channels: 1 },
-    projector: { hiddenWidth: 1 },
+    vision: { ...tinySpec.vision, ...size, imageSize: 2, patchSize: 1, channels: 1 },
+    projector: { ...tinySpec.projector, hiddenWidth: 1 },
     decoder: {
+      ...tinySpec.decoder,
       ...size,
       vocabularySize: 10,
       keyValueHeads: 1,

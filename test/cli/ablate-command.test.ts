@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { Writable } from "node:stream";
 import { beforeEach, describe, expect, test } from "vitest";
 import { runCli } from "../../src/cli/program.js";
-import { CheckpointError } from "../../src/models/checkpoint.js";
+import { CheckpointError } from "../../src/models/checkpoint-error.js";
 import type { AblationResult } from "../../src/train/ablation-table.js";
 import { temporaryFolder } from "../train/temporary-folder.js";
 import { SolverPolicy } from "./solver-policy.js";

@@ -5,7 +5,7 @@ import { beforeEach, describe, expect, test, vi } from "vitest";
 import { parse as parseYaml } from "yaml";
 import type { CliContext } from "../../src/cli/context.js";
 import { runCli } from "../../src/cli/program.js";
-import { CheckpointError } from "../../src/models/checkpoint.js";
+import { CheckpointError } from "../../src/models/checkpoint-error.js";
 import { temporaryFolder } from "../train/temporary-folder.js";
 import { SolverPolicy } from "./solver-policy.js";
 
@@ -83,6 +83,9 @@ describe("sightline", () => {
       "demos [options] <task>",
       "eval [options] <checkpoint>",
       "ablate [options] <ablation>",
+      "inspect [options] <checkpoint>",
+      "generate [options] <checkpoint>",
+      "merge [options] <base> <adapter>",
       "plan [options] <config>",
       "profile [options] <config>",
       "doctor",
@@ -143,6 +146,30 @@ describe("sightline", () => {
       "-h, --help",
     ]);
     expect(await flags("doctor")).toEqual(["-h, --help"]);
+    expect(await flags("inspect")).toEqual([
+      "checkpoint",
+      "--image-size <WxH>",
+      "--frozen <components>",
+      "--lora <components>",
+      "--lora-modules <regex>",
+      "--rank <r>",
+      "--json",
+      "-h, --help",
+    ]);
+    expect(await flags("generate")).toEqual([
+      "checkpoint",
+      "--prompt <text>",
+      "--image <file>",
+      "--max-new-tokens <n>",
+      "--temperature <t>",
+      "--seed <n>",
+      "--precision <type>",
+      "--device <name>",
+      "--threads <n>",
+      "--json",
+      "-h, --help",
+    ]);
+    expect(await flags("merge")).toEqual(["base", "adapter", "--out <folder>", "-h, --help"]);
   });
 
   test("documents every setting and its default in the help of its command", async () => {

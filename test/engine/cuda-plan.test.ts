@@ -159,10 +159,10 @@ describe("the plan of generating with LLaVA-1.6-Mistral-7B", () => {
     const model = knownModels["llava-v1.6-mistral-7b"]!;
     const adapted = { trainable: { vision: "lora", decoder: "lora" }, lora: { rank, alpha: 4 } } as const;
     const options = { model, maxBatch: 9, precision: "bf16", dryRun: true, ...adapted } as const;
-    const image = new Float32Array(3 * 336 ** 2);
+    const image = { pixels: new Float32Array(3 * 336 ** 2) };
     const ask = (i: number, long: boolean, maxNewTokens: number) => {
       // Of all prompts four fit into one pass. Long ones go on from 16 pages, which stand for 32, to a 17th.
-      const tokens = new Int32Array(long ? 1016 : 900).fill(i).fill(model.imageTokenId, 0, 576);
+      const tokens = new Int32Array(long ? 1016 : 900).fill(i).fill(model.imageTokenId!, 0, 576);
       return { prompt: { tokens, images: [image] }, maxNewTokens };
     };
     expectPlanned(await generate(options, ragged(ask)), await generate(options, largest(ask)));

@@ -25,12 +25,14 @@ function mix(hash: bigint, value: bigint): bigint {
 function hashOf({ tokens, images }: Prompt): bigint {
   let hash = mix(BigInt(tokens.length), BigInt(images.length));
   for (const token of tokens) hash = mix(hash, BigInt(token));
-  for (const image of images) {
-    let own = BigInt(image.length);
-    const words = new Uint32Array(image.buffer, image.byteOffset, image.length);
+  for (const { pixels, grid, tokens } of images) {
+    let own = BigInt(pixels.length);
+    const words = new Uint32Array(pixels.buffer, pixels.byteOffset, pixels.length);
     for (let i = 0; i + 1 < words.length; i += 2) {
       own = mix(own, (BigInt(words[i + 1]!) << 32n) | BigInt(words[i]!));
     }
+    if (grid !== undefined) own = mix(mix(own, BigInt(grid.rows)), BigInt(grid.columns));
+    for (const token of tokens ?? []) own = mix(own, BigInt(token >>> 0));
     hash = mix(hash, own);
   }
   return hash;

@@ -23,7 +23,7 @@ const adapted = { vision: "lora", projector: "lora", decoder: "lora", value_head
 const seed = 5;
 const dropoutKey: RandomKey = [17, 4_000_000_000];
 
-const otherImage = Float32Array.from({ length: 3 * 8 * 8 }, (_, i) => Math.cos(3 * i));
+const otherImage = { pixels: Float32Array.from({ length: 3 * 8 * 8 }, (_, i) => Math.cos(3 * i)) };
 /** The first and the third share a prompt; the second shows two images, the last another one under the first's text. */
 const batch: Sequence[] = [
   sequence(9),

@@ -25,7 +25,9 @@ async function create(
   return engine;
 }
 
-const image = (phase: number) => Float32Array.from({ length: 3 * 8 * 8 }, (_, i) => Math.sin(i + phase));
+const image = (phase: number) => ({
+  pixels: Float32Array.from({ length: 3 * 8 * 8 }, (_, i) => Math.sin(i + phase)),
+});
 
 /** Images that come back, in other orders, beside new ones. */
 const batches: Sequence[][] = [

@@ -1,7 +1,8 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { expect } from "vitest";
-import type { ModelSpec, Precision } from "../../src/native/types.js";
+import type { TinyVlmSpec } from "../../src/models/families/tiny-vlm.js";
+import type { Precision } from "../../src/native/types.js";
 import { readSafetensors } from "../golden/safetensors.js";
 
 /**
@@ -16,7 +17,7 @@ import { readSafetensors } from "../golden/safetensors.js";
  * With bf16, PyTorch's run with rounded operands takes the place of the one in float32.
  */
 interface GoldenCase {
-  spec: ModelSpec;
+  spec: TinyVlmSpec;
   temperature: number;
   sequences: { prompt: number[]; image: number; response: number[] }[];
   float32Errors: Record<string, number>;
@@ -41,7 +42,7 @@ const images = [0, 1].map((index) => {
   return Float32Array.from(expected.get("images")!.subarray(index * pixels, (index + 1) * pixels));
 });
 export const sequences = golden.sequences.map(({ prompt, image, response }) => ({
-  prompt: { tokens: Int32Array.from(prompt), images: [images[image]!] },
+  prompt: { tokens: Int32Array.from(prompt), images: [{ pixels: images[image]! }] },
   response: Int32Array.from(response),
 }));
 export const coefficients = (output: string) => Float32Array.from(expected.get(`coefficients.${output}`)!);

@@ -181,3 +181,27 @@ describe("low-rank adapters", () => {
     await expect(Engine.create({ model: tinySpec, lora })).rejects.toThrow(/^lora: expected nothing/);
   });
 });
+
+describe("adapters of chosen layers", () => {
+  const modules = ["decoder.layers.0.attention.q", "decoder.layers.0.mlp.down"];
+  const create = (chosen: string[], trainable: object = adapted) =>
+    Engine.create({ model: tinySpec, threads: 1, seed: 5, trainable, lora: { ...lora, modules: chosen } });
+
+  test("are all that is trained", async () => {
+    const engine = await create(modules);
+    const trained = engine.parameters().filter(({ trainable }) => trainable);
+    expect(trained.map(({ name }) => name)).toEqual(
+      modules.flatMap((module) => ["A", "B"].map((factor) => `${module}.lora_${factor}.weight`)),
+    );
+    engine.dispose();
+  });
+
+  test("are refused where no such layer is adapted", async () => {
+    await expect(create(["decoder.layers.0.attention.qq"])).rejects.toThrow(
+      /^lora\.modules: expected .* received "decoder\.layers\.0\.attention\.qq"; close to it are decoder\.layers\.0\.attention\.q, /,
+    );
+    await expect(create(modules, { ...adapted, decoder: "all" })).rejects.toThrow(
+      /^lora\.modules: expected /,
+    );
+  });
+});

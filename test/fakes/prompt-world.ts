@@ -14,7 +14,10 @@ export class PromptWorld extends LineWorld {
 export class PromptReader extends RecordingPolicy {
   override encode({ data }: Frame, prompt: string): Prompt {
     const [current, target] = prompt.match(/\d/g)!.map(Number) as [number, number];
-    return { tokens: Int32Array.of(target * POSITIONS + current), images: [Float32Array.from(data)] };
+    return {
+      tokens: Int32Array.of(target * POSITIONS + current),
+      images: [{ pixels: Float32Array.from(data) }],
+    };
   }
 }
 
@@ -25,6 +28,6 @@ export function toldState({ tokens }: Prompt): LineInfo {
 
 /** The state that its image shows. */
 export function shownState({ images }: Prompt): LineInfo {
-  const [target, current] = images[0]!;
+  const [target, current] = images[0]!.pixels;
   return { target: target!, current: current! };
 }

@@ -171,11 +171,14 @@ export class TabularPolicy implements Policy {
       second,
     ]);
     const saved = { steps: this.#steps, tables: moments.map((arrays) => arrays.map((array) => [...array])) };
-    await writeFile(model, JSON.stringify(saved));
+    await writeFile(model as string, JSON.stringify(saved));
   }
 
   async load({ model }: LoadSource): Promise<void> {
-    const saved = JSON.parse(await readFile(model, "utf8")) as { steps: number; tables: number[][][] };
+    const saved = JSON.parse(await readFile(model as string, "utf8")) as {
+      steps: number;
+      tables: number[][][];
+    };
     this.#steps = saved.steps;
     [this.#logits, this.#values].forEach(({ weights, first, second }, i) => {
       [weights, first, second].forEach((array, j) => {

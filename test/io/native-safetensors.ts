@@ -19,6 +19,13 @@ export const native = loadTestingAddon<{
   openSafetensors(path: string): SafetensorsDescription;
   readSafetensor(path: string, name: string, count: number): Float32Array;
   writeSafetensors(path: string, tensors: FloatTensor[], metadata: Record<string, string>): void;
+  /** Reads `inputs` mutations of `seeds` and, more often, of `valid` as the engine loads a model; throws for anything but a typed refusal. */
+  fuzzSafetensors(
+    seeds: readonly Uint8Array[],
+    valid: Uint8Array,
+    inputs: number,
+    seed: number,
+  ): { refusedHeaders: number; headers: number; refusedSets: number; loadedSets: number };
 }>();
 
 /**

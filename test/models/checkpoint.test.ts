@@ -4,12 +4,14 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import {
-  CheckpointError,
   findOptimizerState,
+  findWeights,
   readCheckpoint,
-  requireWeights,
   writeTextFiles,
 } from "../../src/models/checkpoint.js";
+import { CheckpointError } from "../../src/models/checkpoint-error.js";
+import type { ImageSettings } from "../../src/models/image-settings.js";
+import type { FixedResolutionSpec } from "../../src/native/types.js";
 
 const assets = fileURLToPath(new URL("../../assets/tiny-vlm", import.meta.url));
 
@@ -43,12 +45,12 @@ describe("readCheckpoint", () => {
   test("reads the tiny model's folder", async () => {
     const { spec, tokenizer, chatTemplate, imageProcessor } = await readCheckpoint(folder);
     expect(spec.decoder.vocabularySize).toBe(tokenizer.size);
-    const { imageSize } = spec.vision;
-    expect(imageProcessor.spec.views).toEqual({
+    const { imageSize } = spec.vision as FixedResolutionSpec;
+    expect(imageProcessor!.spec.views).toEqual({
       kind: "stretch",
       size: { width: imageSize, height: imageSize },
     });
-    expect(chatTemplate.render([], true)).toBe("<bos> ASSISTANT:");
+    expect(chatTemplate!.render([], true)).toBe("<bos> ASSISTANT:");
   });
 
   test("throws FOLDER_MISSING for a path that does not exist, or is a file", async () => {
@@ -145,11 +147,12 @@ describe("readCheckpoint", () => {
 });
 
 describe("weights and optimizer state", () => {
-  test("requireWeights gives the path, or throws FILE_MISSING with it", async () => {
+  test("findWeights gives the path, or throws FILE_MISSING with it", async () => {
     const path = join(folder, "model.safetensors");
-    expect(await problem(requireWeights(folder))).toMatchObject({ code: "FILE_MISSING", path });
+    const checkpoint = await readCheckpoint(folder);
+    expect(await problem(findWeights(checkpoint, folder))).toMatchObject({ code: "FILE_MISSING", path });
     writeFileSync(path, "");
-    expect(await requireWeights(folder)).toBe(path);
+    expect(await findWeights(checkpoint, folder)).toBe(path);
   });
 
   test("findOptimizerState gives the path only where the file is", async () => {
@@ -164,7 +167,7 @@ test("writeTextFiles copies the files as they were read, also after the folder i
   const checkpoint = await readCheckpoint(folder);
   rmSync(folder, { recursive: true });
   const copy = join(scratch, "deep", "copy");
-  await writeTextFiles(checkpoint, copy);
+  await writeTextFiles(checkpoint, copy, "whole");
   expect(readdirSync(copy).sort()).toEqual([
     "config.json",
     "preprocessor_config.json",
@@ -174,4 +177,175 @@ test("writeTextFiles copies the files as they were read, also after the folder i
   for (const file of readdirSync(copy)) {
     expect(readFileSync(join(copy, file), "utf8")).toBe(readFileSync(join(assets, file), "utf8"));
   }
+});
+
+describe("a folder as Transformers writes it", () => {
+  const golden = fileURLToPath(new URL("../golden/prompts", import.meta.url));
+  /** Takes the place of the folder. */
+  const take = (name: string) => {
+    rmSync(folder, { recursive: true });
+    cpSync(join(golden, name), folder, { recursive: true });
+  };
+  const write = (file: string, content: unknown) =>
+    writeFileSync(join(folder, file), JSON.stringify(content));
+  const readJson = (file: string) => JSON.parse(readFileSync(join(folder, file), "utf8"));
+
+  test("holds the image processor's settings in one of two files", async () => {
+    take("llava-next");
+    const { imageProcessor } = await readCheckpoint(folder);
+    const { image_processor, ...processor } = readJson("processor_config.json");
+    write("preprocessor_config.json", image_processor);
+    write("processor_config.json", processor);
+    expect((await readCheckpoint(folder)).imageProcessor!.spec).toEqual(imageProcessor!.spec);
+    rmSync(join(folder, "processor_config.json"));
+    expect((await readCheckpoint(folder)).imageProcessor!.spec).toEqual(imageProcessor!.spec);
+    rmSync(join(folder, "preprocessor_config.json"));
+    expect(await problem()).toMatchObject({ code: "FILE_MISSING" });
+    write("processor_config.json", { image_processor: { ...image_processor, resample: 9 } });
+    expect((await problem()).message).toContain("image_processor.resample");
+  });
+
+  test("holds the chat template in one of five places, the newest first", async () => {
+    take("llama");
+    const render = async () => (await readCheckpoint(folder)).chatTemplate?.render([], true);
+    const config = readJson("tokenizer_config.json");
+    rmSync(join(folder, "chat_template.jinja"));
+    expect(await render()).toBeUndefined();
+    write("tokenizer_config.json", {
+      ...config,
+      chat_template: [
+        { name: "tool_use", template: "tools" },
+        { name: "default", template: "of a list" },
+      ],
+    });
+    expect(await render()).toBe("of a list");
+    write("tokenizer_config.json", { ...config, chat_template: "{{ bos_token }}of the tokenizer" });
+    expect(await render()).toBe("<s>of the tokenizer");
+    write("processor_config.json", { chat_template: "of the processor" });
+    expect(await render()).toBe("of the processor");
+    write("chat_template.json", { chat_template: "of its own" });
+    expect(await render()).toBe("of its own");
+    writeFileSync(join(folder, "chat_template.jinja"), "of Jinja");
+    expect(await render()).toBe("of Jinja");
+  });
+
+  test("may name special tokens as objects, or in a file of their own", async () => {
+    take("llama");
+    const { bos_token, eos_token, ...config } = readJson("tokenizer_config.json");
+    write("tokenizer_config.json", { ...config, bos_token: { content: "<s>", lstrip: false } });
+    write("special_tokens_map.json", { bos_token: "</s>", eos_token: "</s>" });
+    expect(await readCheckpoint(folder)).toMatchObject({ beginToken: 1, spec: { endTokenId: 2 } });
+  });
+
+  test.each([
+    ["</s>", undefined, 2],
+    ["</s>", [7, 2], 2],
+    ["</s>", [7, 8], 7],
+    [null, 7, 7],
+    [null, undefined, 2],
+  ])("with eos_token %s and generation to end at %j ends responses with %i", async (token, ids, end) => {
+    take("llama");
+    editJson("tokenizer_config.json", (config) => {
+      config.eos_token = token;
+    });
+    if (ids !== undefined) write("generation_config.json", { eos_token_id: ids, temperature: 0.2 });
+    expect((await readCheckpoint(folder)).spec.endTokenId).toBe(end);
+  });
+
+  test("of the authors of LLaVA takes the conversion's tokenizer, whose image token it has not", async () => {
+    take("llava");
+    const { spec, tokenizer } = await readCheckpoint(folder);
+    const id = tokenizer.tokenId("<image>");
+    expect(spec.imageTokenId).toBe(id);
+    editJson("config.json", (config) => {
+      (config.text_config as Record<string, unknown>).vocab_size = id;
+      config.image_token_index = 0;
+    });
+    expect((await readCheckpoint(folder)).spec.imageTokenId).toBe(0);
+    editJson("config.json", (config) => {
+      (config.text_config as Record<string, unknown>).vocab_size = 512;
+    });
+    expect(await problem()).toMatchObject({
+      code: "FILES_DISAGREE",
+      message: expect.stringContaining(`id of <image>: expected 0 as config.json has it, received ${id}`),
+    });
+  });
+
+  test("is refused where its image processor is of another family", async () => {
+    take("smolvlm");
+    const smolvlm = readJson("processor_config.json");
+    take("llava");
+    write("processor_config.json", smolvlm);
+    expect(await problem()).toMatchObject({
+      code: "FILES_DISAGREE",
+      message: expect.stringContaining('received "split"'),
+    });
+    take("llava");
+    const anyResolution = JSON.parse(readFileSync(join(golden, "llava-next/processor_config.json"), "utf8"));
+    write("processor_config.json", anyResolution);
+    expect((await problem()).message).toContain('received "any_resolution"');
+  });
+
+  describe("with images to be processed otherwise", () => {
+    const viewsOf = async (images?: ImageSettings) =>
+      (await readCheckpoint(folder, images)).imageProcessor!.spec.views;
+
+    test("takes the settings of its family", async () => {
+      take("llava-next");
+      expect(await viewsOf({ singleCrop: true })).toMatchObject({ kind: "center_crop", shortestEdge: 32 });
+      take("smolvlm");
+      expect(await viewsOf({ splitting: false })).toMatchObject({ kind: "split", split: false });
+      take("qwen2-5-vl");
+      expect(await viewsOf({ maxPixels: 4000 })).toMatchObject({ minPixels: 3136, maxPixels: 4000 });
+      expect(await viewsOf({ minPixels: 3500 })).toMatchObject({ minPixels: 3500, maxPixels: 12_544 });
+    });
+
+    test.each([
+      ["smolvlm", { singleCrop: true }, "singleCrop"],
+      ["llava", { splitting: false }, "splitting"],
+      ["llava-next", { maxPixels: 100 }, "maxPixels"],
+      ["qwen2-5-vl", { minPixels: 20_000 }, "minPixels"],
+      ["llama", { singleCrop: true }, "singleCrop"],
+    ] as const)("%s refuses %j", async (name, images, setting) => {
+      take(name);
+      await expect(readCheckpoint(folder, images)).rejects.toMatchObject({
+        name: "ImageSettingError",
+        code: "INVALID_IMAGE_SETTING",
+        setting,
+      });
+    });
+
+    test("is so again when it is written and read", async () => {
+      take("smolvlm");
+      const copy = join(scratch, "copy");
+      await writeTextFiles(await readCheckpoint(folder, { splitting: false }), copy, "whole");
+      const { imageSettings, imageProcessor } = await readCheckpoint(copy);
+      expect(imageSettings).toEqual({ splitting: false });
+      expect(imageProcessor!.spec.views).toMatchObject({ split: false });
+      expect((await readCheckpoint(copy, { splitting: true })).imageSettings).toEqual({ splitting: true });
+    });
+  });
+
+  test("is written again byte for byte, with its licence and without what is ours or another's", async () => {
+    take("qwen2-5-vl");
+    const bytes = Buffer.from([0xff, 0x00, 0x0a]);
+    for (const file of ["LICENSE", "tokenizer.model"]) writeFileSync(join(folder, file), bytes);
+    for (const file of ["state.json", "README.md", "adapter_config.json", "model.safetensors"]) {
+      writeFileSync(join(folder, file), "{}");
+    }
+    const copy = join(scratch, "copy");
+    await writeTextFiles(await readCheckpoint(folder), copy, "whole");
+    expect(readdirSync(copy).sort()).toEqual([
+      "LICENSE",
+      "chat_template.json",
+      "config.json",
+      "preprocessor_config.json",
+      "tokenizer.json",
+      "tokenizer.model",
+      "tokenizer_config.json",
+    ]);
+    for (const file of readdirSync(copy)) {
+      expect(readFileSync(join(copy, file)).equals(readFileSync(join(folder, file)))).toBe(true);
+    }
+  });
 });

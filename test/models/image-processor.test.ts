@@ -4,9 +4,10 @@ import type { Frame } from "../../envs/env.js";
 import { ImageProcessor, type ProcessedImage } from "../../src/models/image-processor.js";
 import { imageProcessorConfig } from "../../src/models/image-processor-config.js";
 import { type ImageProcessorSpec, singleCrop } from "../../src/models/image-processor-spec.js";
-import { anyResolutionRows, imageTokenCount, NEWLINE_ROW } from "../../src/models/image-tokens.js";
+import { anyResolutionRows, imageTokenCount } from "../../src/models/image-tokens.js";
 import { FrameError } from "../../src/models/image-views.js";
 import { maxImageSide } from "../../src/native/images.js";
+import { NEWLINE_TOKEN } from "../../src/native/types.js";
 import { imagePattern, sha256 } from "../golden/image-pattern.js";
 
 interface GoldenCase {
@@ -98,7 +99,7 @@ describe("image tokens", () => {
     const rows = [...anyResolutionRows(image, 14)].slice(27 * 27, 27 * 27 + 29);
     const tile = (i: number, firstColumn: number) =>
       Array.from({ length: 14 }, (_, x) => (1 + i) * 27 * 27 + firstColumn + x);
-    expect(rows).toEqual([...tile(0, 13), ...tile(1, 0), NEWLINE_ROW]);
+    expect(rows).toEqual([...tile(0, 13), ...tile(1, 0), NEWLINE_TOKEN]);
   });
 
   test("refuses to order the features of another arrangement", () => {

@@ -176,3 +176,48 @@ test("a vocabulary that is not byte-level is refused with NOT_BYTE_LEVEL and the
 test("tokenId throws UNKNOWN_TOKEN for a token that is not in the vocabulary", () => {
   expect(() => tokenizer.tokenId("<video>")).toThrow(expect.objectContaining({ code: "UNKNOWN_TOKEN" }));
 });
+
+test("a vocabulary whose decoder is of another kind is refused with UNKNOWN_DECODER", () => {
+  for (const decoder of [{ type: "WordPiece", prefix: "##", cleanup: true }, null]) {
+    expect(() => new Tokenizer({ ...tokenizerJson, decoder }, tokenizerConfig)).toThrow(
+      expect.objectContaining({ code: "UNKNOWN_DECODER", message: expect.stringContaining("decoder") }),
+    );
+  }
+});
+
+describe("a model with another number of ids than the vocabulary", () => {
+  test("has ids without bytes behind it", () => {
+    const padded = new Tokenizer(tokenizerJson, tokenizerConfig, { size: 520 });
+    expect(padded.size).toBe(520);
+    expect(padded.vocabularySize).toBe(512);
+    expect(padded.decode(Int32Array.of(519, padded.encode("a")[0]!, 512))).toBe("a");
+    expect(() => padded.decode(Int32Array.of(520))).toThrow(
+      expect.objectContaining({ code: "UNKNOWN_TOKEN" }),
+    );
+  });
+
+  test("may lack special tokens, but none with text", () => {
+    const extended = structuredClone(tokenizerJson);
+    extended.added_tokens.push({ ...extended.added_tokens[3], id: 512, content: "<video>", special: true });
+    expect(new Tokenizer(extended, tokenizerConfig, { size: 512 }).tokenBytes().length).toBe(512);
+    expect(() => new Tokenizer(tokenizerJson, tokenizerConfig, { size: 511 })).toThrow(
+      expect.objectContaining({ code: "VOCABULARY_TOO_LARGE", message: expect.stringContaining("(id 511)") }),
+    );
+  });
+});
+
+test("a vocabulary may be as large as published ones", () => {
+  const large = structuredClone(tokenizerJson);
+  for (let id = 512; id < 151_000; id++) large.model.vocab[`w${id}`] = id;
+  const bytes = new Tokenizer(large, tokenizerConfig).tokenBytes();
+  expect(bytes.length).toBe(151_000);
+  expect(bytes[150_999]).toEqual(new TextEncoder().encode("w150999"));
+});
+
+test("ids that no token has stand for no bytes", () => {
+  const sparse = structuredClone(tokenizerJson);
+  sparse.model.vocab.w600 = 600;
+  const bytes = new Tokenizer(sparse, tokenizerConfig).tokenBytes();
+  expect(bytes.length).toBe(601);
+  expect(bytes[550]).toEqual(new Uint8Array(0));
+});

@@ -11,6 +11,8 @@ import {
   tinySpec,
 } from "./tiny-engine.js";
 
+const image = prompt().images[0]!;
+
 let engine: Engine;
 beforeAll(async () => {
   engine = await createTinyEngine();
@@ -34,13 +36,28 @@ describe("arguments", () => {
     ],
     [
       "an image in another array",
-      { prompt: { ...prompt(), images: [new Float64Array(192)] } },
-      "request.prompt.images[0]: expected a Float32Array, received an object of class Float64Array",
+      { prompt: { ...prompt(), images: [{ pixels: new Float64Array(192) }] } },
+      "request.prompt.images[0].pixels: expected a Float32Array, received an object of class Float64Array",
     ],
     [
       "an image of another size",
-      { prompt: { ...prompt(), images: [new Float32Array(7)] } },
-      "request.prompt.images[0]: expected 192 pixel values, received 7",
+      { prompt: { ...prompt(), images: [{ pixels: new Float32Array(7) }] } },
+      "request.prompt.images[0].pixels: expected 192 values per view, received 7",
+    ],
+    [
+      "a grid for views of one size",
+      { prompt: { ...prompt(), images: [{ ...image, grid: { rows: 2, columns: 2 } }] } },
+      "request.prompt.images[0].grid: expected none, since the model takes views of one size, received one",
+    ],
+    [
+      "a feature that the image does not have",
+      { prompt: { ...prompt(), images: [{ ...image, tokens: Int32Array.of(0, 4) }] } },
+      "request.prompt.images[0].tokens[1]: expected one of the image's 4 features, since the model has no newline vector, received 4",
+    ],
+    [
+      "fewer image tokens than its images have",
+      { prompt: { tokens: Int32Array.of(1, 1, 1, 3), images: [image] } },
+      "request.prompt.tokens: expected the image token 1 4 times (all tokens of 1 images), received it 3 times",
     ],
     [
       "images that are no list",

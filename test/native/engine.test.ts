@@ -62,8 +62,8 @@ describe("results", () => {
     const expected = await engine.generate(request());
     const given = request();
     const pending = engine.generate(given);
-    structuredClone(given.prompt.images[0]!.buffer, {
-      transfer: [given.prompt.images[0]!.buffer as ArrayBuffer],
+    structuredClone(given.prompt.images[0]!.pixels.buffer, {
+      transfer: [given.prompt.images[0]!.pixels.buffer as ArrayBuffer],
     });
     given.prompt.tokens.fill(7);
     expect(await pending).toEqual(expected);

@@ -1,28 +1,41 @@
 import { expect } from "vitest";
+import type { TinyVlmSpec } from "../../src/models/families/tiny-vlm.js";
 import { Engine } from "../../src/native/engine.js";
 import { SightlineError, type SightlineErrorCode } from "../../src/native/errors.js";
 import type {
   EngineOptions,
   GenerateRequest,
-  ModelSpec,
   ParameterGroup,
   Prompt,
   Sequence,
 } from "../../src/native/types.js";
 
 /** The smallest model with every part: four image tokens, a vocabulary of 32. */
-export const tinySpec: ModelSpec = {
+export const tinySpec: TinyVlmSpec = {
   vision: {
+    kind: "fixed_resolution",
     imageSize: 8,
     channels: 3,
     patchSize: 4,
+    patchBias: true,
+    classToken: false,
+    inputNorm: false,
+    outputNorm: true,
     width: 8,
     layers: 1,
     heads: 2,
     mlpWidth: 16,
+    activation: "gelu_tanh",
     normEpsilon: 1e-6,
   },
-  projector: { hiddenWidth: 8 },
+  projector: {
+    mergeSize: 1,
+    normEpsilon: null,
+    hiddenWidth: 8,
+    activation: "gelu_tanh",
+    bias: true,
+    newline: false,
+  },
   decoder: {
     vocabularySize: 32,
     width: 16,
@@ -31,8 +44,11 @@ export const tinySpec: ModelSpec = {
     keyValueHeads: 1,
     headSize: 8,
     mlpWidth: 32,
+    qkvBias: false,
+    tiedHead: false,
     normEpsilon: 1e-6,
     ropeTheta: 10_000,
+    ropeSections: null,
     embeddingScale: 1,
     maxPositions: 256,
   },
@@ -47,7 +63,7 @@ export const createTinyEngine = (options: Partial<EngineOptions> = {}): Promise<
 export function prompt(text: readonly number[] = [3, 4, 5]): Prompt {
   return {
     tokens: Int32Array.of(1, 1, 1, 1, ...text),
-    images: [Float32Array.from({ length: 3 * 8 * 8 }, (_, i) => Math.sin(i))],
+    images: [{ pixels: Float32Array.from({ length: 3 * 8 * 8 }, (_, i) => Math.sin(i)) }],
   };
 }
 

@@ -3,71 +3,106 @@ import { type Floats, normals, unwritten } from "./inputs.js";
 
 type Inputs = { x: Floats; count: number };
 type Forward = Inputs & { y: Floats };
-type Backward = { dy: Floats; x: Floats; dx: Floats; count: number };
 
 const counts = [1, 37, 40_001];
 
+const sigmoid = (z: number, round: Rounding) => round(1 / round(1 + round(Math.exp(-z))));
+
 // --- gelu ---
 
+const kinds = ["gelu", "gelu_tanh", "quick_gelu"] as const;
+type GeluInputs = Inputs & { kind: (typeof kinds)[number] };
+type GeluForward = GeluInputs & { y: Floats };
+type GeluBackward = GeluInputs & { dy: Floats; dx: Floats };
+
 const sqrt2OverPi = Math.sqrt(2 / Math.PI);
+const normalDensity = (x: number) => Math.exp((-x * x) / 2) / Math.sqrt(2 * Math.PI);
 
-function tanhOfGelu(x: number, round: Rounding): number {
+/** Phi(x): its series around 0, or far out the continued fraction of the normal tail (Abramowitz and Stegun 26.2.11, 26.2.14). */
+export function normalShare(x: number): number {
+  if (Math.abs(x) > 4) {
+    let fraction = 0;
+    for (let n = 200; n > 0; n--) fraction = n / (Math.abs(x) + fraction);
+    const tail = normalDensity(x) / (Math.abs(x) + fraction);
+    return x < 0 ? tail : 1 - tail;
+  }
+  let [term, sum] = [x, x];
+  for (let n = 3; Math.abs(term) > 1e-18 * Math.abs(sum); n += 2) {
+    term *= (x * x) / n;
+    sum += term;
+  }
+  return 0.5 + normalDensity(x) * sum;
+}
+
+/** share with f(x) = x share(x), and its derivative. */
+function geluShare(x: number, kind: GeluInputs["kind"], round: Rounding): { share: number; slope: number } {
+  if (kind === "gelu") {
+    const slope = round(round(Math.exp(-round(round(x * x) / 2))) / Math.sqrt(2 * Math.PI));
+    return { share: round(normalShare(x)), slope };
+  }
+  if (kind === "quick_gelu") {
+    const share = sigmoid(round(1.702 * x), round);
+    return { share, slope: round(1.702 * round(share * round(1 - share))) };
+  }
   const cube = round(round(x * x) * x);
-  return round(Math.tanh(round(sqrt2OverPi * round(x + round(0.044715 * cube)))));
+  const tanh = round(Math.tanh(round(sqrt2OverPi * round(x + round(0.044715 * cube)))));
+  const du = round(sqrt2OverPi * round(1 + round(0.134145 * round(x * x))));
+  return { share: round(round(1 + tanh) / 2), slope: round(round(round(1 - round(tanh * tanh)) / 2) * du) };
 }
 
-function gelu({ x }: Inputs, round: Rounding) {
-  return { y: Float64Array.from(x, (v) => round(round(v / 2) * round(1 + tanhOfGelu(v, round)))) };
+function gelu({ x, kind }: GeluInputs, round: Rounding) {
+  return { y: Float64Array.from(x, (v) => round(v * geluShare(v, kind, round).share)) };
 }
 
-function geluBackward({ dy, x }: Backward, round: Rounding) {
+function geluBackward({ dy, x, kind }: GeluBackward, round: Rounding) {
   const dx = Float64Array.from(x, (v, i) => {
-    const t = tanhOfGelu(v, round);
-    const du = round(sqrt2OverPi * round(1 + round(0.134145 * round(v * v))));
-    const inner = round(round(v / 2) * round(round(1 - round(t * t)) * du));
-    return round(dy[i]! * round(round(round(1 + t) / 2) + inner));
+    const { share, slope } = geluShare(v, kind, round);
+    return round(dy[i]! * round(share + round(v * slope)));
   });
   return { dx };
 }
 
-const geluCases = counts.flatMap((count) => [
-  conformance<Forward>({
-    op: "gelu",
-    title: `${count} elements`,
-    args: (random) => ({ x: normals(random, count, 1.5), y: unwritten(count), count }),
-    reference: gelu,
-    outputs: { y: "forward" },
-    stored: ["x", "y"],
-    equivalents: (args) => [
-      { title: "in place", args: { ...args, y: args.x } },
-      {
-        title: "the last element alone",
-        args: { x: args.x.slice(-1), y: unwritten(1), count: 1 },
-        regions: rowsOf(count - 1, 1, { y: 1 }),
-      },
-    ],
-  }),
-  conformance<Backward>({
-    op: "gelu_backward",
-    title: `${count} elements`,
-    args: (random) => ({
-      dy: normals(random, count),
-      x: normals(random, count, 1.5),
-      dx: unwritten(count),
-      count,
+const geluCases = kinds.flatMap((kind) =>
+  counts.flatMap((count) => [
+    conformance<GeluForward>({
+      op: "gelu",
+      title: `${kind} of ${count} elements`,
+      args: (random) => ({ x: normals(random, count, 1.5), y: unwritten(count), count, kind }),
+      reference: gelu,
+      outputs: { y: "forward" },
+      stored: ["x", "y"],
+      equivalents: (args) => [
+        { title: "in place", args: { ...args, y: args.x } },
+        {
+          title: "the last element alone",
+          args: { x: args.x.slice(-1), y: unwritten(1), count: 1, kind },
+          regions: rowsOf(count - 1, 1, { y: 1 }),
+        },
+      ],
     }),
-    reference: geluBackward,
-    outputs: { dx: "gradient" },
-    stored: ["dy", "x", "dx"],
-    equivalents: (args) => [{ title: "in place", args: { ...args, dx: args.dy } }],
-    derivative: derivativeOf<Backward, Inputs>({
-      inputs: ({ x }) => ({ x, count }),
-      forward: gelu,
-      cotangents: { y: "dy" },
-      gradients: { dx: "x" },
+    conformance<GeluBackward>({
+      op: "gelu_backward",
+      title: `${kind} of ${count} elements`,
+      args: (random) => ({
+        dy: normals(random, count),
+        x: normals(random, count, 1.5),
+        dx: unwritten(count),
+        count,
+        kind,
+      }),
+      reference: geluBackward,
+      outputs: { dx: "gradient" },
+      stored: ["dy", "x", "dx"],
+      equivalents: (args) => [{ title: "in place", args: { ...args, dx: args.dy } }],
+      derivative: derivativeOf<GeluBackward, GeluInputs>({
+        inputs: ({ x }) => ({ x, count, kind }),
+        forward: gelu,
+        cotangents: { y: "dy" },
+        gradients: { dx: "x" },
+      }),
     }),
-  }),
-]);
+  ]),
+);
 
 // --- relu ---
 
@@ -124,8 +159,6 @@ const reluCases = counts.flatMap((count) => [
 type SwigluInputs = { gate_up: Floats; rows: number; width: number };
 type SwigluForward = SwigluInputs & { y: Floats };
 type SwigluBackward = SwigluInputs & { dy: Floats; dgate_up: Floats };
-
-const sigmoid = (z: number, round: Rounding) => round(1 / round(1 + round(Math.exp(-z))));
 
 function swiglu({ gate_up, rows, width }: SwigluInputs, round: Rounding) {
   const y = new Float64Array(rows * width);

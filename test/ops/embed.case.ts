@@ -72,6 +72,12 @@ function backwardArgs(random: Random, rows: number, columns: number): Backward {
   };
 }
 
+/** Image rows in no order of theirs, with the last of them, as a line's end would be, after every fifth row. */
+function linesOfFeatures(random: Random): Int32Array {
+  const id = (row: number) => (row % 6 === 5 ? featureRows - 1 : random.integer(featureRows - 1));
+  return Int32Array.from({ length: 240 }, (_, row) => (row % 40 < 3 ? row % vocabulary : -1 - id(row)));
+}
+
 const shapes: [number, number][] = [
   [1, 1],
   [40, 33],
@@ -135,6 +141,30 @@ export const embedCases: Conformance[] = [
     reference: embed,
     outputs: { y: "forward" },
     stored: ["features"],
+  }),
+  conformance<Forward>({
+    op: "embed",
+    title: "one feature row at the end of every line",
+    args: (random) => ({
+      table: normals(random, vocabulary * 12),
+      features: normals(random, featureRows * 12),
+      ids: linesOfFeatures(random),
+      y: unwritten(240 * 12),
+      rows: 240,
+      columns: 12,
+      scale: 1,
+    }),
+    reference: embed,
+    outputs: { y: "exact" },
+    stored: ["table", "features"],
+  }),
+  conformance<Backward>({
+    op: "embed_backward",
+    title: "one feature row at the end of every line",
+    args: (random) => ({ ...backwardArgs(random, 240, 12), ids: linesOfFeatures(random) }),
+    reference: embedBackward,
+    outputs: { dtable: "gradient", dfeatures: "gradient" },
+    stored: ["dfeatures"],
   }),
   ...shapes.map(([rows, columns]) =>
     conformance<Backward>({

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { deriveKey, Random } from "../../src/random.js";
+import { normalShare } from "./activations.case.js";
 import { normals, unwritten } from "./inputs.js";
 import { backends, pack, packTransposed } from "./native-ops.js";
 
@@ -32,11 +33,25 @@ describe.each(backends.map((backend) => [backend.name, backend] as const))("on %
   test("activations saturate without overflow far from zero", () => {
     const x = Float32Array.of(-1e4, -100, -20, 20, 100, 1e4);
     const y = unwritten(6);
-    backend.run("gelu", { x, y, count: 6 });
-    expect([...y].map((v) => v + 0)).toEqual([0, 0, 0, 20, 100, 1e4]);
     const dx = unwritten(6);
-    backend.run("gelu_backward", { dy: new Float32Array(6).fill(1), x, dx, count: 6 });
-    expect([...dx].map((v) => v + 0)).toEqual([0, 0, 0, 1, 1, 1]);
+    for (const kind of ["gelu", "gelu_tanh"]) {
+      backend.run("gelu", { x, y, count: 6, kind });
+      expect([...y].map((v) => v + 0)).toEqual([0, 0, 0, 20, 100, 1e4]);
+      backend.run("gelu_backward", { dy: new Float32Array(6).fill(1), x, dx, count: 6, kind });
+      expect([...dx].map((v) => v + 0)).toEqual([0, 0, 0, 1, 1, 1]);
+    }
+    // The logistic form decays like its exponential: at -20 there is still something.
+    const far = Float32Array.of(-1e4, -100, 100, 1e4);
+    backend.run("gelu", { x: far, y, count: 4, kind: "quick_gelu" });
+    expect([...y.subarray(0, 4)].map((v) => v + 0)).toEqual([0, 0, 100, 1e4]);
+    backend.run("gelu_backward", {
+      dy: new Float32Array(4).fill(1),
+      x: far,
+      dx,
+      count: 4,
+      kind: "quick_gelu",
+    });
+    expect([...dx.subarray(0, 4)].map((v) => v + 0)).toEqual([0, 0, 1, 1]);
 
     const gate_up = Float32Array.of(-1e4, -200, 200, 1e4, 1, 1, 1, 1);
     const silu = unwritten(4);
@@ -45,6 +60,19 @@ describe.each(backends.map((backend) => [backend.name, backend] as const))("on %
     const dgate_up = unwritten(8);
     backend.run("swiglu_backward", { dy: new Float32Array(4).fill(1), gate_up, dgate_up, rows: 1, width: 4 });
     expect([...dgate_up].map((v) => v + 0)).toEqual([0, 0, 1, 1, 0, 0, 200, 1e4]);
+  });
+
+  test("gelu errs by a few units in the last place, far out in the negative tail as well", () => {
+    const x = Float32Array.from({ length: 24_001 }, (_, i) => -12.5 + i / 960);
+    const y = unwritten(x.length);
+    backend.run("gelu", { x, y, count: x.length, kind: "gelu" });
+    let worst = { units: 0, at: 0 };
+    x.forEach((v, i) => {
+      const truth = v * normalShare(v);
+      const units = Math.abs(y[i]! - truth) / 2 ** (Math.floor(Math.log2(Math.abs(truth))) - 23);
+      if (v !== 0 && !(units <= worst.units)) worst = { units, at: v };
+    });
+    expect(worst.units, `units in the last place at ${worst.at}`).toBeLessThanOrEqual(8);
   });
 
   test("a distribution with all its weight on one token has entropy zero and finite gradients", () => {

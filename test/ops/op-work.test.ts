@@ -126,6 +126,7 @@ describe("a matrix product", () => {
       pixels: floats,
       weight: floats,
       bias: floats,
+      class_token: null,
       position: floats,
       y: floats,
       images: 2,
@@ -145,6 +146,13 @@ describe("a matrix product", () => {
     expect(opWork("patch_embed", { ...args, weight: new Uint16Array(1) }).bytes).toBe(
       4 * (2 * 3 * 64 + 5 + 4 * 5 + 8 * 5) + 2 * 5 * 48,
     );
+    // A class token in the place of the bias adds a position and a row of each image, and no product.
+    expect(opWork("patch_embed", { ...args, bias: null, class_token: floats })).toEqual({
+      flops: 2 * 8 * 48 * 5,
+      bf16Flops: 0,
+      bytes: 4 * (2 * 3 * 64 + 5 * 48 + 5 + 5 * 5 + 10 * 5),
+      shape: [8, 5, 48],
+    });
   });
 });
 

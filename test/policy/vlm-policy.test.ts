@@ -7,7 +7,7 @@ import { z } from "zod";
 import { NumberLine } from "../../envs/gym-cards/number-line.js";
 import { NumberLineExpert } from "../../envs/gym-cards/number-line-expert.js";
 import { readCheckpoint } from "../../src/models/checkpoint.js";
-import { tinyVlmConfig } from "../../src/models/tiny-vlm.js";
+import { tinyVlmConfig } from "../../src/models/families/tiny-vlm.js";
 import type { Sequence } from "../../src/native/types.js";
 import { VlmPolicy } from "../../src/policy/vlm-policy.js";
 
@@ -29,7 +29,7 @@ beforeAll(() => {
   const smaller = {
     ...spec,
     vision: { ...spec.vision, patchSize: 24, width: 16, layers: 1, heads: 2, mlpWidth: 24 },
-    projector: { hiddenWidth: 16 },
+    projector: { ...spec.projector, hiddenWidth: 16 },
     decoder: { ...spec.decoder, width: 24, layers: 2, heads: 2, keyValueHeads: 1, headSize: 8, mlpWidth: 32 },
     valueHead: { ...spec.valueHead, hiddenWidths: [8] },
   };
@@ -76,7 +76,7 @@ describe("encode", () => {
     expect(imageTokens).toEqual(Array.from({ length: 16 }, (_, i) => 3 + i));
     expect(tokens.length).toBe(6 + 16 + 110);
     expect(images).toHaveLength(1);
-    expect(images[0]!.length).toBe(96 * 96);
+    expect(images[0]!.pixels.length).toBe(96 * 96);
   });
 
   test("keeps the tokens of recent prompts, and only so many", async () => {
@@ -98,6 +98,12 @@ describe("encode", () => {
       expect.objectContaining({ code: "IMAGE_TOKEN_MISMATCH" }),
     );
   });
+});
+
+test("images are processed as the options say, where the model's processor can", async () => {
+  await expect(
+    VlmPolicy.initialize(modelFolder, { ...options, images: { singleCrop: true } }),
+  ).rejects.toThrow("images.singleCrop: expected a checkpoint of LLaVA");
 });
 
 describe("respond", () => {

@@ -163,12 +163,12 @@ export class ArrowPolicy implements CheckpointedPolicy {
   }
 
   async save({ model, optimizer }: SaveTarget): Promise<void> {
-    await writeFile(model, JSON.stringify(this.weight));
+    await writeFile(model as string, JSON.stringify(this.weight));
     if (optimizer !== undefined) await writeFile(optimizer, JSON.stringify(this.#momentum));
   }
 
   async load({ model, optimizer }: LoadSource): Promise<void> {
-    this.weight = JSON.parse(await readFile(model, "utf8")) as number;
+    this.weight = JSON.parse(await readFile(model as string, "utf8")) as number;
     if (optimizer !== undefined) this.#momentum = JSON.parse(await readFile(optimizer, "utf8")) as number;
   }
 

@@ -51,7 +51,7 @@ async function planned(config: ReturnType<typeof configure>, prompts?: number) {
   const { tokens } = policy.encode((await environment.reset(0)).frame, environment.prompt(info));
   policy.dispose();
   return planMemory(
-    { model: spec, options: engineOptions(config) },
+    { model: spec, options: engineOptions(config, { spec, layout: null }) },
     {
       ...use,
       ...(prompts !== undefined && { prompts }),

@@ -38,7 +38,7 @@ describe("the plan of LLaVA-1.6-Mistral-7B with adapters of rank 128", () => {
       adapter(q, width) +
       2 * adapter(width, mlpWidth) +
       adapter(mlpWidth, width);
-    const projector = adapter(vision.width, 4096) + adapter(4096, 4096);
+    const projector = adapter(vision!.width, 4096) + adapter(4096, 4096);
     const valueHead = 4096 * 1024 + 1024 + 1024 * 512 + 512 + 512 + 1;
     const { trainedParameters } = await makePlan(llava);
     expect(trainedParameters).toBe(32 * layer + projector + valueHead);

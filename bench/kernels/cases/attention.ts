@@ -165,7 +165,7 @@ function ropeCase(scale: Scale, precision: Precision, inverse: boolean): KernelC
         x: numbers(precision, rows * strideOf(scale.decoder), 1),
         positions: Int32Array.from({ length: rows }, (_, row) => row % scale.tokens),
         ...{ rows, row_stride: strideOf(scale.decoder), heads: heads + kvHeads, head_size: headSize },
-        ...{ theta: 10_000, inverse },
+        ...{ axes: 1, section_0: 0, section_1: 0, theta: 10_000, restarts: false, inverse },
       }),
       results: { x: inverse ? "gradient" : "forward" },
     },

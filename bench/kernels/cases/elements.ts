@@ -12,15 +12,16 @@ function activationCases(
   kept: "x" | "y",
 ): KernelCase[] {
   const options = { scale, precision, sizes: [count] };
+  const kind = op === "gelu" ? { kind: "gelu_tanh" } : {};
   return [
     kernelCase(op, options, {
-      arguments: () => ({ x: numbers(precision, count, 1, 3), y: zeros(precision, count), count }),
+      arguments: () => ({ x: numbers(precision, count, 1, 3), y: zeros(precision, count), count, ...kind }),
       results: { y: "forward" },
     }),
     kernelCase(`${op}_backward`, options, {
       arguments: () => ({
         ...{ dy: numbers(precision, count, 2), [kept]: numbers(precision, count, 1, 3) },
-        ...{ dx: zeros(precision, count), count },
+        ...{ dx: zeros(precision, count), count, ...kind },
       }),
       results: { dx: "gradient" },
     }),

@@ -154,7 +154,7 @@ function patchCases(scale: Scale, precision: Precision): KernelCase[] {
         arguments: () => ({
           pixels: pixels(),
           weight: numbers(precision, columns * elements, 2),
-          ...{ bias: floats(columns, 3), position: floats(patches * columns, 4) },
+          ...{ bias: floats(columns, 3), class_token: null, position: floats(patches * columns, 4) },
           y: new Float32Array(rows * columns),
           ...common,
         }),
@@ -167,7 +167,11 @@ function patchCases(scale: Scale, precision: Precision): KernelCase[] {
       {
         arguments: () => ({
           ...{ dy: floats(rows * columns, 5), pixels: pixels() },
-          ...{ dweight: new Float32Array(columns * elements), dbias: new Float32Array(columns) },
+          ...{
+            dweight: new Float32Array(columns * elements),
+            dbias: new Float32Array(columns),
+            dclass_token: null,
+          },
           dposition: new Float32Array(patches * columns),
           ...common,
         }),

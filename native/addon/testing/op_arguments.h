@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "addon/testing/array_places.h"
+#include "core/activation.h"
 #include "core/elements.h"
 #include "core/error.h"
 #include "core/mirrored.h"
@@ -63,6 +64,12 @@ class OpArguments {
     const std::string precision = value.IsString() ? value.As<Napi::String>() : std::string();
     require(precision == "fp32" || precision == "bf16", op_, ".", name, ": expected \"fp32\" or \"bf16\"");
     field = precision == "bf16" ? Precision::bf16 : Precision::fp32;
+  }
+  void read_field(const char* name, const Napi::Value& value, Activation& field) {
+    const std::string kind = value.IsString() ? value.As<Napi::String>() : std::string();
+    require(kind == "gelu" || kind == "gelu_tanh" || kind == "quick_gelu", op_, ".", name,
+            ": expected \"gelu\", \"gelu_tanh\" or \"quick_gelu\"");
+    field = kind == "gelu" ? Activation::gelu : kind == "gelu_tanh" ? Activation::gelu_tanh : Activation::quick_gelu;
   }
 
   template <class Element>

@@ -68,13 +68,13 @@ std::string text_or_bytes(const Napi::Value& value) {
 }
 
 /**
- * writeSafetensors(path: string, tensors: { name: string | Buffer, shape: number[], data: Float32Array }[],
+ * writeSafetensors(path: string, tensors: { name: string | Buffer, dtype?: "F32" | "BF16" | "F16", shape: number[], data: Float32Array }[],
  *                  metadata: Record<string, string>)
  */
 Napi::Value write(const Napi::CallbackInfo& info) {
   return guard(info.Env(), [&] {
     const auto list = info[1].As<Napi::Array>();
-    std::vector<FloatTensor> tensors;
+    std::vector<TensorToWrite> tensors;
     for (uint32_t i = 0; i < list.Length(); ++i) {
       const auto entry = list.Get(i).As<Napi::Object>();
       const auto sizes = entry.Get("shape").As<Napi::Array>();
@@ -82,11 +82,15 @@ Napi::Value write(const Napi::CallbackInfo& info) {
       for (uint32_t axis = 0; axis < sizes.Length(); ++axis) {
         shape.push_back(sizes.Get(axis).As<Napi::Number>().Int64Value());
       }
+      const Napi::Value dtype = entry.Get("dtype");
+      const std::string type = dtype.IsUndefined() ? "F32" : dtype.As<Napi::String>().Utf8Value();
       tensors.push_back({.name = text_or_bytes(entry.Get("name")),
+                         .dtype = type == "BF16" ? Dtype::bf16 : type == "F16" ? Dtype::f16 : Dtype::f32,
                          .shape = std::move(shape),
-                         .values = [data = entry.Get("data").As<Napi::Float32Array>()] {
-                           return std::vector<float>(data.Data(), data.Data() + data.ElementLength());
-                         }});
+                         .write = {}});
+      tensors.back().write = write_floats(tensors.back().dtype, [data = entry.Get("data").As<Napi::Float32Array>()] {
+        return std::vector<float>(data.Data(), data.Data() + data.ElementLength());
+      });
     }
     const auto strings = info[2].As<Napi::Object>();
     const Napi::Array keys = strings.GetPropertyNames();

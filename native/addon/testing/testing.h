@@ -7,6 +7,9 @@ namespace sightline {
 /** Adds the safetensors entry points of the tests to the module's exports. */
 void register_safetensors(Napi::Env env, Napi::Object exports);
 
+/** Adds the loop that reads mutated safetensors files. */
+void register_fuzzing(Napi::Env env, Napi::Object exports);
+
 /** Adds the emulated CUDA libraries. */
 void register_emulator(Napi::Env env, Napi::Object exports);
 

@@ -138,6 +138,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("packedSize", Napi::Function::New(env, packed_size));
   exports.Set("pageLayerSize", Napi::Function::New(env, page_layer_size_of));
   register_safetensors(env, exports);
+  register_fuzzing(env, exports);
   register_emulator(env, exports);
   register_ptx(env, exports);
   register_gpu(env, exports);

@@ -109,15 +109,31 @@ function products(): TrafficCase[] {
 
 function patches(): TrafficCase[] {
   return [
-    { title: "CLIP's, 336 x 336 in patches of 14", size: 336, patch_size: 14, columns: clip.hidden },
-    { title: "the shipped model's, 96 x 96 in patches of 12", size: 96, patch_size: 12, columns: 128 },
-  ].flatMap(({ title, size, patch_size, columns }): TrafficCase[] => {
+    {
+      title: "CLIP's, 336 x 336 in patches of 14 behind a class token",
+      classTokens: 1,
+      size: 336,
+      patch_size: 14,
+      columns: clip.hidden,
+    },
+    {
+      title: "the shipped model's, 96 x 96 in patches of 12",
+      classTokens: 0,
+      size: 96,
+      patch_size: 12,
+      columns: 128,
+    },
+  ].flatMap(({ title, classTokens, size, patch_size, columns }): TrafficCase[] => {
     const [channels, images] = [3, 2];
-    const perImage = (size / patch_size) ** 2;
+    const perImage = classTokens + (size / patch_size) ** 2;
     const rows = images * perImage;
     const pixels = images * channels * size ** 2;
     const sizes = { images, channels, size, patch_size, columns, precision: "bf16" };
-    const patches: KernelTraffic = { once: { pixels: pixels * word }, again: { patches: pixels * half } };
+    const zeros = classTokens * images * channels * patch_size ** 2;
+    const patches: KernelTraffic = {
+      once: { pixels: pixels * word },
+      again: { patches: (pixels + zeros) * half },
+    };
     const position = perImage * columns * word;
     return [
       {
@@ -127,7 +143,8 @@ function patches(): TrafficCase[] {
         args: {
           pixels: floats(pixels),
           weight: halves(columns * channels * patch_size ** 2),
-          bias: floats(columns),
+          bias: classTokens ? null : floats(columns),
+          class_token: classTokens ? floats(columns) : null,
           position: floats(perImage * columns),
           y: floats(rows * columns),
           ...sizes,
@@ -135,10 +152,11 @@ function patches(): TrafficCase[] {
         kernels: {
           patch_embed_patches_kernel: patches,
           patch_embed_positions_kernel: {
-            once: { y: rows * columns * word, position, bias: columns * word },
+            once: { y: rows * columns * word, position, "class token or bias": columns * word },
             again: {
               "the positions of every image but one": (images - 1) * position,
-              "the bias of every row but one": (rows - 1) * columns * word,
+              "the class token or bias of every row but one":
+                ((classTokens ? images : rows) - 1) * columns * word,
             },
           },
         },

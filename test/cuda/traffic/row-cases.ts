@@ -216,26 +216,32 @@ function rows({ stored, array, bytes }: Storage): TrafficCase[] {
         },
       },
     },
-    {
-      op: "rope",
-      title: `128 rows of 40 heads of 128 in ${stored}`,
-      args: {
-        x: array(rows * ropeRow),
-        positions: integers(rows, (i) => i),
-        rows,
-        row_stride: ropeRow,
-        heads: heads + kvHeads,
-        head_size: headSize,
-        theta: 1e4,
-        inverse: false,
-      },
-      kernels: {
-        rope_row_kernel: {
-          once: { x: 2 * rows * ropeRow * bytes, positions: rows * word },
-          again: { "the position, 32 bytes per warp": rows * 4 * 32 },
+    ...[1, 3].map(
+      (axes): TrafficCase => ({
+        op: "rope",
+        title: `128 rows of 40 heads of 128 along ${axes} axes in ${stored}`,
+        args: {
+          x: array(rows * ropeRow),
+          positions: integers(rows * axes, (i) => i),
+          rows,
+          row_stride: ropeRow,
+          heads: heads + kvHeads,
+          head_size: headSize,
+          axes,
+          section_0: 16,
+          section_1: 24,
+          theta: 1e4,
+          restarts: false,
+          inverse: false,
         },
-      },
-    },
+        kernels: {
+          rope_row_kernel: {
+            once: { x: 2 * rows * ropeRow * bytes, positions: rows * axes * word },
+            again: { "the positions, 32 bytes per warp": rows * 4 * 32 },
+          },
+        },
+      }),
+    ),
     {
       op: "swiglu",
       title: `32 x 14336 in ${stored}`,
@@ -292,11 +298,16 @@ function elements({ stored, array, bytes }: Storage): TrafficCase[] {
   const moved = (arrays: number) => ({ elementwise_kernel: { once: { arrays: arrays * count * bytes } } });
   const [x, y, z] = [array(count), array(count), array(count)];
   return [
-    { op: "gelu", title: `2^18 elements in ${stored}`, args: { x, y, count }, kernels: moved(2) },
+    {
+      op: "gelu",
+      title: `2^18 elements in ${stored}`,
+      args: { x, y, count, kind: "gelu" },
+      kernels: moved(2),
+    },
     {
       op: "gelu_backward",
       title: `2^18 elements in ${stored}`,
-      args: { dy: x, x: y, dx: z, count },
+      args: { dy: x, x: y, dx: z, count, kind: "gelu" },
       kernels: moved(3),
     },
     { op: "relu", title: `2^18 elements in ${stored}`, args: { x, y, count }, kernels: moved(2) },

@@ -1,9 +1,11 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
-import { expandImageTokens, tinyVlmConfig } from "../../src/models/tiny-vlm.js";
+import { tinyVlmConfig } from "../../../src/models/families/tiny-vlm.js";
 
-const file = JSON.parse(readFileSync(new URL("../../assets/tiny-vlm/config.json", import.meta.url), "utf8"));
+const file = JSON.parse(
+  readFileSync(new URL("../../../assets/tiny-vlm/config.json", import.meta.url), "utf8"),
+);
 const spec = tinyVlmConfig.parse(file);
 
 /** The file's contents with one field, named by its path, changed. */
@@ -20,16 +22,29 @@ describe("tinyVlmConfig", () => {
   test("maps every field of config.json", () => {
     expect(spec).toEqual({
       vision: {
+        kind: "fixed_resolution",
         imageSize: 96,
         channels: 1,
         patchSize: 12,
+        patchBias: true,
+        classToken: false,
+        inputNorm: false,
+        outputNorm: true,
         width: 128,
         layers: 2,
         heads: 4,
         mlpWidth: 512,
+        activation: "gelu_tanh",
         normEpsilon: 1e-5,
       },
-      projector: { hiddenWidth: 128 },
+      projector: {
+        mergeSize: 1,
+        normEpsilon: null,
+        hiddenWidth: 128,
+        activation: "gelu_tanh",
+        bias: true,
+        newline: false,
+      },
       decoder: {
         vocabularySize: 512,
         width: 128,
@@ -38,8 +53,11 @@ describe("tinyVlmConfig", () => {
         keyValueHeads: 4,
         headSize: 32,
         mlpWidth: 352,
+        qkvBias: false,
+        tiedHead: false,
         normEpsilon: 1e-5,
         ropeTheta: 10000,
+        ropeSections: null,
         embeddingScale: Math.sqrt(128),
         maxPositions: 512,
       },
@@ -80,27 +98,5 @@ describe("tinyVlmConfig", () => {
   test("refuses a field that it would ignore", () => {
     const issues = tinyVlmConfig.safeParse(withField("text_config.tie_word_embeddings", true)).error!.issues;
     expect(issues[0]!.message).toContain("tie_word_embeddings");
-  });
-});
-
-describe("expandImageTokens", () => {
-  test("repeats the image token once per patch and keeps the rest", () => {
-    const tokens = expandImageTokens(spec, Int32Array.of(1, 9, 3, 8, 3), 2);
-    expect([...tokens]).toEqual([1, 9, ...Array(64).fill(3), 8, ...Array(64).fill(3)]);
-  });
-
-  test("throws IMAGE_TOKEN_MISMATCH where a prompt's text holds an image token of its own", () => {
-    expect(() => expandImageTokens(spec, Int32Array.of(1, 3, 3), 1)).toThrow(
-      expect.objectContaining({ name: "PromptError", code: "IMAGE_TOKEN_MISMATCH" }),
-    );
-  });
-
-  test("throws PROMPT_TOO_LONG where no position is left for a response", () => {
-    const longest = new Int32Array(512 - 64).fill(7);
-    longest[0] = spec.imageTokenId;
-    expect(expandImageTokens(spec, longest, 1).length).toBe(511);
-    expect(() => expandImageTokens(spec, Int32Array.of(...longest, 7), 1)).toThrow(
-      expect.objectContaining({ code: "PROMPT_TOO_LONG", message: expect.stringContaining("received 512") }),
-    );
   });
 });

@@ -1,13 +1,12 @@
 import { z } from "zod";
-import type { ModelSpec } from "../native/types.js";
+import type { FixedResolutionSpec, ModelSpec, ProjectorSpec } from "../../native/types.js";
+import { count, tokenId } from "./config-parts.js";
+import type { Family } from "./family.js";
 
 /**
  * The tiny family: a patch-embedding ViT, a two-layer projector and a Llama-like decoder with an untied head,
  * small enough to train on a CPU. Its `config.json` follows the names of Hugging Face configurations.
  */
-
-const count = z.int().positive();
-const tokenId = z.int().nonnegative();
 
 const configFile = z
   .strictObject({
@@ -79,20 +78,40 @@ const configFile = z
 
 type ConfigFile = z.infer<typeof configFile>;
 
+/** A model that the family's file can describe. */
+export interface TinyVlmSpec extends ModelSpec {
+  vision: FixedResolutionSpec;
+  projector: ProjectorSpec & { hiddenWidth: number };
+  imageTokenId: number;
+}
+
 /** Reads and writes the family's `config.json`: `decode` gives the ModelSpec, `encode` the file's contents. */
-export const tinyVlmConfig = z.codec(configFile, z.custom<ModelSpec>(), {
-  decode: (config): ModelSpec => ({
+export const tinyVlmConfig = z.codec(configFile, z.custom<TinyVlmSpec>(), {
+  decode: (config): TinyVlmSpec => ({
     vision: {
+      kind: "fixed_resolution",
       imageSize: config.vision_config.image_size,
       channels: config.vision_config.num_channels,
       patchSize: config.vision_config.patch_size,
+      patchBias: true,
+      classToken: false,
+      inputNorm: false,
+      outputNorm: true,
       width: config.vision_config.hidden_size,
       layers: config.vision_config.num_hidden_layers,
       heads: config.vision_config.num_attention_heads,
       mlpWidth: config.vision_config.intermediate_size,
+      activation: "gelu_tanh",
       normEpsilon: config.vision_config.layer_norm_eps,
     },
-    projector: { hiddenWidth: config.projector_config.hidden_size },
+    projector: {
+      mergeSize: 1,
+      normEpsilon: null,
+      hiddenWidth: config.projector_config.hidden_size,
+      activation: "gelu_tanh",
+      bias: true,
+      newline: false,
+    },
     decoder: {
       vocabularySize: config.text_config.vocab_size,
       width: config.text_config.hidden_size,
@@ -101,8 +120,11 @@ export const tinyVlmConfig = z.codec(configFile, z.custom<ModelSpec>(), {
       keyValueHeads: config.text_config.num_key_value_heads,
       headSize: config.text_config.head_dim,
       mlpWidth: config.text_config.intermediate_size,
+      qkvBias: false,
+      tiedHead: false,
       normEpsilon: config.text_config.rms_norm_eps,
       ropeTheta: config.text_config.rope_theta,
+      ropeSections: null,
       embeddingScale: config.text_config.embedding_multiplier,
       maxPositions: config.text_config.max_position_embeddings,
     },
@@ -148,50 +170,12 @@ export const tinyVlmConfig = z.codec(configFile, z.custom<ModelSpec>(), {
   }),
 });
 
-export type PromptErrorCode = "IMAGE_TOKEN_MISMATCH" | "PROMPT_TOO_LONG";
-
-/** A prompt that the model cannot take. */
-export class PromptError extends Error {
-  constructor(
-    readonly code: PromptErrorCode,
-    message: string,
-  ) {
-    super(message);
-    this.name = "PromptError";
-  }
-}
-
-/**
- * The prompt's tokens with each image token repeated once per patch, (imageSize / patchSize)^2 times.
- *
- * @param tokens one image token per image, where the image stands
- * @throws PromptError `IMAGE_TOKEN_MISMATCH` where their number differs from `imageCount`, `PROMPT_TOO_LONG`
- *   where no position is left for a response
- */
-export function expandImageTokens(spec: ModelSpec, tokens: Int32Array, imageCount: number): Int32Array {
-  const patches = (spec.vision.imageSize / spec.vision.patchSize) ** 2;
-  const marks = tokens.filter((token) => token === spec.imageTokenId).length;
-  if (marks !== imageCount) {
-    throw new PromptError(
-      "IMAGE_TOKEN_MISMATCH",
-      `prompt: expected ${imageCount} image token(s), one per image, received ${marks}; ` +
-        "a prompt's text must not contain the image token itself",
-    );
-  }
-  const length = tokens.length + marks * (patches - 1);
-  if (length >= spec.decoder.maxPositions) {
-    throw new PromptError(
-      "PROMPT_TOO_LONG",
-      `prompt: expected fewer than maxPositions = ${spec.decoder.maxPositions} tokens, ` +
-        `image tokens included, received ${length}`,
-    );
-  }
-  const expanded = new Int32Array(length);
-  let position = 0;
-  for (const token of tokens) {
-    const repeats = token === spec.imageTokenId ? patches : 1;
-    expanded.fill(token, position, position + repeats);
-    position += repeats;
-  }
-  return expanded;
-}
+/** The models that ship with the package. Their files hold the parameters under their own names. */
+export const tinyVlm: Family = {
+  modelTypes: ["tiny-vlm"],
+  config: tinyVlmConfig.transform((spec) => ({
+    spec,
+    layout: null,
+    image: { token: "<image>", views: ["stretch"], text: () => "<image>" },
+  })),
+};
