@@ -2,7 +2,7 @@
  * Counted floating-point operations: what the mathematics needs, a multiply-add as two. Recomputation, padding and
  * work on rows that feed nothing do not count; norms, activations and softmax are left out, as is usual.
  */
-import type { ModelSpec } from "../src/native/types.js";
+import type { ModelSpec } from "../src/native/model-spec.js";
 
 /** One sequence as the decoder sees it, in tokens. */
 export interface SequenceLengths {

@@ -1,4 +1,4 @@
-import type { ModelSpec } from "../../src/native/types.js";
+import type { ModelSpec } from "../../src/native/model-spec.js";
 
 /** See gguf.mjs. */
 export function writeGguf(options: {

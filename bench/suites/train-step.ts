@@ -1,7 +1,8 @@
 /** One training step: forward, backward and AdamW over a batch in which no two sequences share a prefix. */
 import { join } from "node:path";
 import type { Engine } from "../../src/native/engine.js";
-import type { FixedResolutionSpec, PixelValues, Precision, Sequence } from "../../src/native/types.js";
+import type { FixedResolutionSpec } from "../../src/native/model-spec.js";
+import type { PixelValues, Precision, Sequence } from "../../src/native/types.js";
 import { compare, memoryRows, type PeerRequest, rowsOf } from "../comparison.js";
 import { trainFlops } from "../flops.js";
 import {

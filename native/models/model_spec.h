@@ -10,7 +10,7 @@
 
 namespace sightline {
 
-/** The model as data; field by field the ModelSpec of src/native/types.ts, where each is documented. */
+/** The model as data; field by field the ModelSpec of src/native/model-spec.ts, where each is documented. */
 struct FixedResolutionSpec {
   int64_t image_size, channels, patch_size;
   bool patch_bias, class_token, input_norm, output_norm;

@@ -1,6 +1,7 @@
 /** `sightline inspect`: what a model folder holds. */
 import { type Command, InvalidArgumentError } from "commander";
-import type { Component, ImageSize, ModelSpec } from "../native/types.js";
+import type { ModelSpec } from "../native/model-spec.js";
+import type { Component, ImageSize } from "../native/types.js";
 import { type Inspection, inspectModel, parts } from "../train/inspect-model.js";
 import { modelFolder } from "../train/load-policy.js";
 import type { CliContext } from "./context.js";

@@ -1,8 +1,9 @@
 /** Low-rank adapters in the files of PEFT: `adapter_config.json` and `adapter_model.safetensors`. */
 import { readFile, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
+import type { ModelSpec } from "../native/model-spec.js";
 import { readTensorList } from "../native/tensor-files.js";
-import type { ModelSpec, ParameterInfo, SavedTensors } from "../native/types.js";
+import type { ParameterInfo, SavedTensors } from "../native/types.js";
 import {
   type AdapterConfig,
   adapterConfig,

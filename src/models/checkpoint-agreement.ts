@@ -1,6 +1,6 @@
 /** The files of a model folder are edited apart but describe one model. */
 import { join } from "node:path";
-import type { ModelSpec } from "../native/types.js";
+import type { ModelSpec } from "../native/model-spec.js";
 import type { Checkpoint } from "./checkpoint.js";
 import { CheckpointError } from "./checkpoint-error.js";
 import { checkpointFiles, orInvalid } from "./checkpoint-files.js";

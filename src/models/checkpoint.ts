@@ -1,7 +1,8 @@
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
-import type { LoadSource, ModelSpec } from "../native/types.js";
+import type { ModelSpec } from "../native/model-spec.js";
+import type { LoadSource } from "../native/types.js";
 import { adapterBase, isAdapterFolder } from "./adapter-files.js";
 import { ChatTemplate } from "./chat-template.js";
 import { requireAgreement } from "./checkpoint-agreement.js";

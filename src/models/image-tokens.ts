@@ -1,4 +1,5 @@
-import { type FixedResolutionSpec, NEWLINE_TOKEN, type ProjectorSpec } from "../native/types.js";
+import type { FixedResolutionSpec, ProjectorSpec } from "../native/model-spec.js";
+import { NEWLINE_TOKEN } from "../native/types.js";
 import type { ProcessedImage } from "./image-processor.js";
 
 /** Number of tokens of one view of an image: one per merged square of patches. */

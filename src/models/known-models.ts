@@ -1,4 +1,4 @@
-import type { ModelSpec } from "../native/types.js";
+import type { ModelSpec } from "../native/model-spec.js";
 import { modelConfig } from "./families/families.js";
 import type { ModelMapping } from "./families/family.js";
 

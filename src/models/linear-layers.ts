@@ -1,4 +1,5 @@
-import type { Component, ModelSpec } from "../native/types.js";
+import type { ModelSpec } from "../native/model-spec.js";
+import type { Component } from "../native/types.js";
 import type { TensorLayout } from "./families/family.js";
 
 /** A linear layer that can be given an adapter. */

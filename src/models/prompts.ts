@@ -1,5 +1,6 @@
 import type { Frame } from "../../envs/env.js";
-import type { ImageInput, ModelSpec, Prompt } from "../native/types.js";
+import type { ModelSpec } from "../native/model-spec.js";
+import type { ImageInput, Prompt } from "../native/types.js";
 import { observationMessages, responseMessage } from "./chat-template.js";
 import type { Checkpoint } from "./checkpoint.js";
 import type { ImagePrompt } from "./families/family.js";

@@ -9,15 +9,9 @@
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
+import type { ModelSpec } from "../native/model-spec.js";
 import { copyTensors, readTensorList, type TensorCopy } from "../native/tensor-files.js";
-import type {
-  LoraSpec,
-  ModelSpec,
-  ParameterInfo,
-  SavedTensors,
-  SaveTarget,
-  TensorFiles,
-} from "../native/types.js";
+import type { LoraSpec, ParameterInfo, SavedTensors, SaveTarget, TensorFiles } from "../native/types.js";
 import {
   adapterBase,
   engineAdapter,

@@ -7,7 +7,8 @@ import { type ModelConfig, readImageProcessor, readModelConfig } from "../models
 import { readValueHead } from "../models/published-weights.js";
 import { mapTensors } from "../models/tensor-mapping.js";
 import { readWeightFiles, type WeightFiles } from "../models/weight-files.js";
-import type { Component, ImageSize, ModelSpec } from "../native/types.js";
+import type { ModelSpec } from "../native/model-spec.js";
+import type { Component, ImageSize } from "../native/types.js";
 import { chosenAdapters } from "../policy/engine-adapters.js";
 
 /** Components in the order in which a model computes; `unused`: what files hold without effect on the model. */

@@ -1,5 +1,5 @@
 import { readCheckpoint } from "../models/checkpoint.js";
-import type { ModelSpec } from "../native/types.js";
+import type { ModelSpec } from "../native/model-spec.js";
 import type { PpoRunConfig, RunConfig } from "./config.js";
 import { ConfigError, unknownName } from "./config-error.js";
 import { type Gpu, gpus } from "./gpus.js";

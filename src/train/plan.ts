@@ -1,11 +1,11 @@
 /** What a run will take on a GPU, counted before it starts: memory by purpose, and the least time that each phase can take. */
 import { defaultMaxBatch, Engine } from "../native/engine.js";
+import type { ModelSpec } from "../native/model-spec.js";
 import type {
   Component,
   EngineOptions,
   MemoryPurpose,
   MemoryUse,
-  ModelSpec,
   Profile,
   Prompt,
   Sequence,

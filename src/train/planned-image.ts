@@ -1,5 +1,6 @@
 import { viewTokenCount } from "../models/image-tokens.js";
-import type { ImageInput, ModelSpec } from "../native/types.js";
+import type { ModelSpec } from "../native/model-spec.js";
+import type { ImageInput } from "../native/types.js";
 
 /** Side in pixels of the frames that a plan assumes where a model takes them as large as they are: those of GymCards. */
 const frameSide = 300;

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { scoreFlops, trainFlops, weightsPerToken } from "../../bench/flops.js";
 import { modelSpec } from "../../bench/models.js";
-import type { ModelSpec } from "../../src/native/types.js";
+import type { ModelSpec } from "../../src/native/model-spec.js";
 import { tinySpec } from "../native/tiny-engine.js";
 
 test("the training step of the decoder of 7 M parameters costs 126.3 GFLOP", async () => {

@@ -4,7 +4,7 @@ import path from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { writeGguf } from "../../bench/peers/gguf.mjs";
 import { Engine } from "../../src/native/engine.js";
-import type { ModelSpec } from "../../src/native/types.js";
+import type { ModelSpec } from "../../src/native/model-spec.js";
 import { readSafetensors } from "../golden/safetensors.js";
 import { type FloatTensor, native } from "../io/native-safetensors.js";
 import { tinySpec } from "../native/tiny-engine.js";

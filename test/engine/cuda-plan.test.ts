@@ -1,7 +1,8 @@
 import { beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { knownModels } from "../../src/models/known-models.js";
 import { Engine } from "../../src/native/engine.js";
-import type { EngineOptions, MemoryUse, ModelSpec, Prompt } from "../../src/native/types.js";
+import type { ModelSpec } from "../../src/native/model-spec.js";
+import type { EngineOptions, MemoryUse, Prompt } from "../../src/native/types.js";
 import { planMemory } from "../../src/train/plan.js";
 import { useEmulatedCuda, withoutCuda } from "../emulated-cuda.js";
 import { emulator } from "../emulator/cuda.js";

@@ -1,4 +1,5 @@
-import type { ImageInput, ModelSpec, Sequence } from "../../src/native/types.js";
+import type { ModelSpec } from "../../src/native/model-spec.js";
+import type { ImageInput, Sequence } from "../../src/native/types.js";
 import { tinySpec } from "../native/tiny-engine.js";
 
 /** A small model with options that others have not, and sequences for it. */

@@ -1,4 +1,5 @@
-import type { Activation, ParameterInfo, RandomKey } from "../../src/native/types.js";
+import type { Activation } from "../../src/native/model-spec.js";
+import type { ParameterInfo, RandomKey } from "../../src/native/types.js";
 import { normalShare } from "../ops/activations.case.js";
 import { isKept, keptScale } from "../ops/dropout.case.js";
 

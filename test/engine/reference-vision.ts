@@ -1,11 +1,10 @@
 import type {
   FixedResolutionSpec,
-  ImageInput,
   ModelSpec,
   NativeResolutionSpec,
   ProjectorSpec,
-  RandomKey,
-} from "../../src/native/types.js";
+} from "../../src/native/model-spec.js";
+import type { ImageInput, RandomKey } from "../../src/native/types.js";
 import {
   activations,
   attention,

@@ -1,11 +1,5 @@
-import type {
-  ImageInput,
-  ModelSpec,
-  ParameterInfo,
-  Prompt,
-  RandomKey,
-  Sequence,
-} from "../../src/native/types.js";
+import type { ModelSpec } from "../../src/native/model-spec.js";
+import type { ImageInput, ParameterInfo, Prompt, RandomKey, Sequence } from "../../src/native/types.js";
 import {
   attention,
   type LoraSettings,

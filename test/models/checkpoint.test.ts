@@ -11,7 +11,7 @@ import {
 } from "../../src/models/checkpoint.js";
 import { CheckpointError } from "../../src/models/checkpoint-error.js";
 import type { ImageSettings } from "../../src/models/image-settings.js";
-import type { FixedResolutionSpec } from "../../src/native/types.js";
+import type { FixedResolutionSpec } from "../../src/native/model-spec.js";
 
 const assets = fileURLToPath(new URL("../../assets/tiny-vlm", import.meta.url));
 

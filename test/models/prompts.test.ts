@@ -3,7 +3,7 @@ import { fileURLToPath } from "node:url";
 import { beforeAll, describe, expect, test } from "vitest";
 import { type Checkpoint, readCheckpoint } from "../../src/models/checkpoint.js";
 import { PromptMaker } from "../../src/models/prompts.js";
-import type { FixedResolutionSpec } from "../../src/native/types.js";
+import type { FixedResolutionSpec } from "../../src/native/model-spec.js";
 import { imagePattern } from "../golden/image-pattern.js";
 
 interface Vectors {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { Engine } from "../../src/native/engine.js";
-import type { EngineOptions, MemoryUse, ModelSpec, Profile } from "../../src/native/types.js";
+import type { ModelSpec } from "../../src/native/model-spec.js";
+import type { EngineOptions, MemoryUse, Profile } from "../../src/native/types.js";
 import { createTinyEngine, prompt, request, tinySpec } from "./tiny-engine.js";
 
 // A rollout and an update of some size: several prompts, one of them shared, pages that fill, two optimizer groups.

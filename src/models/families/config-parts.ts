@@ -1,6 +1,6 @@
 /** What the files of several families have in common. */
 import { z } from "zod";
-import type { Activation } from "../../native/types.js";
+import type { Activation } from "../../native/model-spec.js";
 
 export const count = z.int().positive();
 export const tokenId = z.int().nonnegative();

@@ -1,5 +1,5 @@
 import type { z } from "zod";
-import type { ModelSpec } from "../../native/types.js";
+import type { ModelSpec } from "../../native/model-spec.js";
 import type { ViewPolicy } from "../image-processor-spec.js";
 import type { ImageArrangement } from "../image-views.js";
 

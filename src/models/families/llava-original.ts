@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { ModelSpec } from "../../native/types.js";
+import type { ModelSpec } from "../../native/model-spec.js";
 import { unquantized } from "./config-parts.js";
 import { type Family, type ModelMapping, publishedValueHead, type TensorLayout } from "./family.js";
 import { clipEncoder, clipFile, largeClip, llavaImage, llavaLayout } from "./llava.js";

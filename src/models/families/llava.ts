@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { FixedResolutionSpec, ModelSpec } from "../../native/types.js";
+import type { FixedResolutionSpec, ModelSpec } from "../../native/model-spec.js";
 import { activation, count, problemsUnder, tieFlags, tokenId, unquantized } from "./config-parts.js";
 import {
   type Family,

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { ModelSpec, NativeResolutionSpec } from "../../native/types.js";
+import type { ModelSpec, NativeResolutionSpec } from "../../native/model-spec.js";
 import { count, problemsUnder, tieFlags, tokenId, unquantized } from "./config-parts.js";
 import {
   type CheckpointTensor,

@@ -1,5 +1,5 @@
 /** Names and shapes of tensors that several families share. */
-import type { DecoderSpec, FixedResolutionSpec, ModelSpec } from "../../native/types.js";
+import type { DecoderSpec, FixedResolutionSpec, ModelSpec } from "../../native/model-spec.js";
 import type { CheckpointTensor, TensorLayout } from "./family.js";
 
 /** A tensor whose parameter goes by the same or another name, and that holds its numbers in the shape of the files. */

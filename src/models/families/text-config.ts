@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { DecoderSpec } from "../../native/types.js";
+import type { DecoderSpec } from "../../native/model-spec.js";
 import { problemsUnder, tokenIds } from "./config-parts.js";
 
 /** Decoders that are published as models of their own and inside of others, by `model_type`. */

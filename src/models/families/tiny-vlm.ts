@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { FixedResolutionSpec, ModelSpec, ProjectorSpec } from "../../native/types.js";
+import type { FixedResolutionSpec, ModelSpec, ProjectorSpec } from "../../native/model-spec.js";
 import { count, tokenId } from "./config-parts.js";
 import type { Family } from "./family.js";
 
