@@ -66,9 +66,8 @@ export interface Environment<Info = unknown> {
   step(action: number): StepResult<Info> | Promise<StepResult<Info>>;
   /**
    * Takes back a frame of this environment that nobody looks at any more: a later frame may have its memory. For callers who want
-   * many frames in little time; one that is never given back is collected as any other object.
-   *
-   * @throws RangeError for a frame that is not this environment's, or was given back before
+   * many frames in little time; one that is never given back is collected as any other object. Frames of other origin are left alone,
+   * so that an environment around this one may replace them.
    */
   recycle?(frame: Frame): void;
   /** Releases what the environment holds. */

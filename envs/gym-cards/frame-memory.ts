@@ -1,6 +1,5 @@
 /** Where the frames of the card games and of NumberLine live. */
 import type { Frame } from "../env.js";
-import { OutOfRangeError } from "../errors.js";
 
 /** Frames whose memory is kept: of callers who hold a state and the one before, some to spare. */
 const MOST_SPARE = 4;
@@ -27,14 +26,10 @@ export class FrameMemory {
   }
 
   /**
-   * Takes a frame back, whose memory a later copy may have.
-   *
-   * @throws RangeError for one that is not from here, or was given back before: two callers would draw into the same memory
+   * Takes a frame back, whose memory a later copy may have. One that is not from here is left alone, and so is one given back
+   * before: two callers would draw into the same memory.
    */
   takeBack(frame: Frame): void {
-    if (!this.#lent.delete(frame)) {
-      throw new OutOfRangeError("frame", "one of this environment's, given back once", "another");
-    }
-    if (this.#spare.length < MOST_SPARE) this.#spare.push(frame.data);
+    if (this.#lent.delete(frame) && this.#spare.length < MOST_SPARE) this.#spare.push(frame.data);
   }
 }
