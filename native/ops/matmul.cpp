@@ -83,11 +83,15 @@ int64_t row_scratch_size(const MatmulArgs& m, int64_t rows) {
   return rows * (RowMajorTile::row_stride + (sums_wait<P>(m) ? waiting_row_stride : 0));
 }
 
+/** Words of B that caches keep from product to product: 1 MB. */
+constexpr int64_t cached_words = 1 << 18;
+
 /** Rows [first_row, first_row + rows) of C, panels [first_panel, last_panel), where rows of A lie next to each other. */
 template <Precision P>
 void multiply_rows(const MatmulArgs& m, const float* packed_b, int64_t first_row, int64_t rows, int64_t first_panel,
                    int64_t last_panel, float* scratch) {
   const int64_t panel_stride = words_of<P>(m.k) * panel_width;
+  const bool from_memory = m.n * words_of<P>(m.k) > cached_words;
   const bool waiting = sums_wait<P>(m), streamed = is_streamed<P>(m);
   float* packed_a = scratch + (waiting ? rows * waiting_row_stride : 0);
   const int64_t end = min(m.n, last_panel * panel_width);
@@ -110,8 +114,8 @@ void multiply_rows(const MatmulArgs& m, const float* packed_b, int64_t first_row
           const Sums sums = waiting ? Sums{scratch + i * waiting_row_stride + j, waiting_row_stride}
                                     : Sums{m.c.at((first_row + i) * m.c_row_stride + column), m.c_row_stride};
           multiply_row_major<typename Packed<P>::Words>(
-              min(tile_rows, rows - i), {packed_a + i * RowMajorTile::row_stride}, panel, i + tile_rows >= rows, panel_stride,
-              words_of<P>(depth), min(step, columns - j),
+              min(tile_rows, rows - i), {packed_a + i * RowMajorTile::row_stride}, panel,
+              {.last_use = i + tile_rows >= rows, .memory = from_memory}, panel_stride, words_of<P>(depth), min(step, columns - j),
               epilogue_at(m, first_row + i, column, sums, k == 0, k + depth >= m.k, streamed));
         }
       }

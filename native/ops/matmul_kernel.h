@@ -132,8 +132,8 @@ void multiply_tile(const Tile a, const float* b, const float* next, int64_t pane
     for (int j = 0; j < vectors; ++j) {
       const int64_t at = (j / panel_vectors) * panel_stride + p * panel_width + (j % panel_vectors) * lanes;
       row[j] = load(b + at);
-      // Once per cache line; with four panels at once the processor's own prefetching keeps up.
-      if (Panels < 4 && j * lanes % 16 == 0) __builtin_prefetch(next + at, 0, 2);
+      // Once per cache line; for one row the processor's own prefetching does better.
+      if (Rows > 1 && j * lanes % 16 == 0) __builtin_prefetch(next + at, 0, 2);
     }
 #pragma GCC unroll 16
     for (int i = 0; i < Rows; ++i) {
@@ -156,16 +156,26 @@ void multiply_tile(const Tile a, const float* b, const float* next, int64_t pane
     store_as(float{});
 }
 
+/** Where the panels of B come from. */
+struct PanelSource {
+  /** No other tile reads them. */
+  bool last_use;
+  /** B is more than the caches keep from product to product. */
+  bool memory;
+};
+
 template <class Words, int Rows>
-void multiply_rows_exact(RowMajorTile a, const float* b, bool last_use, int64_t panel_stride, int64_t depth, int64_t columns,
+void multiply_rows_exact(RowMajorTile a, const float* b, PanelSource source, int64_t panel_stride, int64_t depth, int64_t columns,
                          const Epilogue& e) {
   constexpr int group = Rows == 1 ? 4 : Rows <= 3 ? 2 : 1;
   // What lies behind the last panel is another thread's.
   const auto ahead = [&](int64_t column, int panels) {
-    return last_use && columns - column > panels * panel_width ? panels * panel_stride : 0;
+    return source.last_use && columns - column > panels * panel_width ? panels * panel_stride : 0;
   };
+  // Memory is read fastest as one stream, caches as several.
+  const bool in_groups = Rows > 1 || !source.memory;
   int64_t column = 0;
-  for (; columns - column > (group - 1) * panel_width; column += group * panel_width, b += group * panel_stride)
+  for (; in_groups && columns - column > (group - 1) * panel_width; column += group * panel_width, b += group * panel_stride)
     multiply_tile<Words, RowMajorTile, Rows, group>(a, b, b + ahead(column, group), panel_stride, depth, Rows,
                                                     columns - column, e.at_column(column));
   for (; column < columns; column += panel_width, b += panel_stride)
@@ -175,14 +185,13 @@ void multiply_rows_exact(RowMajorTile a, const float* b, bool last_use, int64_t 
 
 /**
  * A row-major tile of A against all panels from `b` on that cover `columns`.
- * @param last_use  no other tile reads these panels
  */
 template <class Words>
-void multiply_row_major(int64_t rows, RowMajorTile a, const float* b, bool last_use, int64_t panel_stride, int64_t depth,
+void multiply_row_major(int64_t rows, RowMajorTile a, const float* b, PanelSource source, int64_t panel_stride, int64_t depth,
                         int64_t columns, const Epilogue& e) {
   switch (rows) {
 #define SIGHTLINE_ROWS(n) \
-  case n: return multiply_rows_exact<Words, n>(a, b, last_use, panel_stride, depth, columns, e);
+  case n: return multiply_rows_exact<Words, n>(a, b, source, panel_stride, depth, columns, e);
     SIGHTLINE_ROWS(1)
     SIGHTLINE_ROWS(2)
     SIGHTLINE_ROWS(3)
