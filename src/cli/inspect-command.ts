@@ -13,9 +13,12 @@ interface InspectFlags {
   readonly frozen: readonly Component[];
   readonly lora: readonly Component[];
   readonly loraModules?: string;
-  readonly rank: number;
+  readonly rank?: number;
   readonly json?: true;
 }
+
+/** That of RL4VLM's adapters. */
+const DEFAULT_RANK = 128;
 
 /** Adds the command. */
 export function addInspectCommand(program: Command, { stdout }: CliContext): void {
@@ -32,15 +35,25 @@ export function addInspectCommand(program: Command, { stdout }: CliContext): voi
     .option("--frozen <components>", "not trained, e.g. vision,projector", components, [])
     .option("--lora <components>", "trained by adapters, e.g. decoder", components, [])
     .option("--lora-modules <regex>", "of their layers, those whose module's path this matches as a whole")
-    .option("--rank <r>", "rank of the adapters", integer(1), 128)
+    .option("--rank <r>", `rank of the adapters (default: ${DEFAULT_RANK})`, integer(1))
     .option("--json", "print JSON")
-    .action(async (checkpoint: string, { json, imageSize: size, loraModules, ...choice }: InspectFlags) => {
-      const inspection = await inspectModel(modelFolder(checkpoint), size, {
-        ...choice,
-        modules: loraModules,
-      });
+    .action(async (checkpoint: string, flags: InspectFlags, command: Command) => {
+      refuseIdle(flags, command);
+      const { json, imageSize: size, frozen, lora, loraModules: modules, rank = DEFAULT_RANK } = flags;
+      const inspection = await inspectModel(modelFolder(checkpoint), size, { frozen, lora, modules, rank });
       stdout.write(`${json ? JSON.stringify(inspection, undefined, 2) : formatInspection(inspection)}\n`);
     });
+}
+
+/** Flags that would have no effect are an error: who gave them expected one. */
+function refuseIdle({ frozen, lora, loraModules, rank }: InspectFlags, command: Command): void {
+  const both = lora.find((component) => frozen.includes(component));
+  if (both !== undefined) {
+    command.error(`error: --lora: expected components that are not in --frozen, as ${both} is`);
+  }
+  if (lora.length > 0) return;
+  if (loraModules !== undefined) command.error("error: --lora-modules chooses layers of --lora; give both");
+  if (rank !== undefined) command.error("error: --rank is that of the adapters of --lora; give both");
 }
 
 function imageSize(text: string): ImageSize {
