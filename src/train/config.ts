@@ -21,7 +21,7 @@ const model = z.strictObject({
     .string()
     .min(1)
     .describe(
-      "Model folder to start from, relative to the working directory; or one that ships: `tiny-vlm`, `tiny-vlm-ez-points`, `tiny-vlm-blackjack`.",
+      "Model folder to start from, relative to the working directory; or one that ships: `tiny-vlm`, `tiny-vlm-ez-points`, `tiny-vlm-points24`, `tiny-vlm-blackjack`.",
     ),
   weights: z
     .enum(["trained", "fresh"])

@@ -11,7 +11,7 @@ import { packagePath } from "./package-path.js";
 import type { RunFolder } from "./run-folder.js";
 
 /** The models that ship with the package, by the name a configuration gives them. */
-const shippedModels = ["tiny-vlm", "tiny-vlm-ez-points", "tiny-vlm-blackjack"];
+const shippedModels = ["tiny-vlm", "tiny-vlm-ez-points", "tiny-vlm-points24", "tiny-vlm-blackjack"];
 
 /** Folder of a model: that of a shipped one, or a path relative to the working directory. */
 export function modelFolder(checkpoint: string): string {
