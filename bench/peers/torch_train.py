@@ -58,13 +58,12 @@ def pack_sequences(sequences: list[dict], image_token: int) -> dict[str, Tensor 
         if sequence.get("image") is not None:
             images.append(sequence["image"])
     every_row = len(rows) == tokens.numel()
-    slots = (tokens.flatten() == image_token).nonzero().flatten()
     return {
         "tokens": tokens,
         "targets": torch.tensor(targets),
         "rows": None if every_row else torch.tensor(rows),
         "image_of_row": torch.tensor(images) if images else None,
-        "slots": slots if images else None,
+        "slots": (tokens.flatten() == image_token).nonzero().flatten() if images else None,
     }
 
 
