@@ -130,15 +130,26 @@ describe("FormulaSolver", () => {
     }
   });
 
-  test("plans the shortest formula, in the order of the hand, and stays with it", () => {
+  test("plans the shortest formula and stays with it", () => {
     expect(ezPointsSolver.plan([7, 5], [])).toEqual(["7", "+", "5"]);
+    expect(ezPointsSolver.plan([5, 7], [])).toEqual(["5", "+", "7"]);
     expect(ezPointsSolver.plan([2, 6], ["6"])).toEqual(["*", "2"]);
     expect(points24Solver.plan([8, 3, 8, 3], [])!.join("")).toBe("8/(3-8/3)");
     expect(points24Solver.plan([4, 4, 10, 10], [])!.join("")).toBe("(10*10-4)/4");
-    expect(points24Solver.plan([1, 2, 3, 4], [])!.join("")).toBe("1*2*3*4");
     const plan = points24Solver.plan([9, 7, 6, 2], [])!;
     for (const [i] of plan.entries()) {
       expect(points24Solver.plan([9, 7, 6, 2], plan.slice(0, i))).toEqual(plan.slice(i));
+    }
+  });
+
+  test("plans one formula of Points24 for a hand in whatever order its cards lie, the largest number first", () => {
+    for (const hand of [
+      [1, 2, 3, 4],
+      [4, 3, 2, 1],
+      [3, 1, 4, 2],
+    ]) {
+      expect(points24Solver.plan(hand, [])!.join("")).toBe("4*3*2*1");
+      expect(points24Solver.plan(hand, ["1"])!.join("")).toBe("*4*3*2");
     }
   });
 
