@@ -110,6 +110,8 @@ class TrainStep:
         return {"loss": -log_probs.mean().item(), "log_probs": log_probs[:8].tolist()}
 
     def run(self) -> dict:
+        """Two steps, of which the second is timed: it finds the caches as a step of training does."""
+        self._step()
         start = time.perf_counter()
         self._step()
         return {"seconds": time.perf_counter() - start}
