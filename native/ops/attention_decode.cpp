@@ -12,7 +12,7 @@ namespace {
 constexpr int heads_at_once = 4;
 
 /** Elements of keys that are worth waking a thread for. */
-constexpr int64_t task_elements = 1 << 14;
+constexpr int64_t task_elements = 1 << 13;
 
 /** A head's keys in a page, (D, attention_block). */
 template <class T, class Sharing>

@@ -9,12 +9,16 @@
 namespace sightline::SIGHTLINE_ISA {
 namespace {
 
-/** The lowest id of the highest logit. */
-int64_t most_likely(const float* logits, int64_t vocabulary) {
-  int64_t best = 0;
-  for (int64_t v = 1; v < vocabulary; ++v)
-    if (logits[v] > logits[best]) best = v;
-  return best;
+/** The lowest id of the highest logit, `maximum`. */
+int64_t most_likely(const float* logits, int64_t vocabulary, float maximum) {
+  constexpr int64_t stretch = 1024;
+  for (int64_t first = 0; first < vocabulary; first += stretch) {
+    const int64_t count = min(stretch, vocabulary - first);
+    if (highest(logits + first, count) != maximum) continue;
+    for (int64_t v = first; v < first + count; ++v)
+      if (logits[v] == maximum) return v;
+  }
+  return 0;  // only if the logits are not numbers
 }
 
 /** The order of floats as that of unsigned integers, and back. */
@@ -126,7 +130,7 @@ void sample(CpuContext& context, const SampleArgs& a) {
       const float temperature = a.temperatures[row];
       const bool greedy = temperature == 0.0f;
       const SoftmaxRow softmax = softmax_row(logits, a.vocabulary, greedy ? 1.0f : 1.0f / temperature);
-      const int64_t token = greedy ? most_likely(logits, a.vocabulary)
+      const int64_t token = greedy ? most_likely(logits, a.vocabulary, softmax.maximum)
                                    : sample_row(a, row, logits, softmax, weights);
       a.tokens[row] = static_cast<int32_t>(token);
       a.log_probs[row] = softmax.log_prob(logits[token]);
