@@ -1,10 +1,20 @@
 /** The files of a model folder are edited apart but describe one model. */
 import { join } from "node:path";
 import type { ModelSpec } from "../native/model-spec.js";
-import type { Checkpoint } from "./checkpoint.js";
 import { CheckpointError } from "./checkpoint-error.js";
 import { checkpointFiles, orInvalid } from "./checkpoint-files.js";
+import type { ModelMapping } from "./families/family.js";
+import type { ImageProcessor } from "./image-processor.js";
 import type { ViewPolicy } from "./image-processor-spec.js";
+import type { Tokenizer } from "./tokenizer.js";
+
+/** The parts of a model folder that must fit together. */
+export interface DescribedModel extends ModelMapping {
+  readonly folder: string;
+  readonly tokenizer: Tokenizer;
+  /** Null for a model of text alone. */
+  readonly imageProcessor: ImageProcessor | null;
+}
 
 type RequireEqual = <Value extends number | string>(
   file: string,
@@ -17,8 +27,8 @@ type RequireEqual = <Value extends number | string>(
  * @param configuredEndToken what `config.json` says
  * @throws CheckpointError `FILES_DISAGREE`
  */
-export function requireAgreement(checkpoint: Checkpoint, configuredEndToken: number): void {
-  const { folder, spec, tokenizer, layout } = checkpoint;
+export function requireAgreement(model: DescribedModel, configuredEndToken: number): void {
+  const { folder, spec, tokenizer, layout } = model;
   const requireEqual: RequireEqual = (file, field, received, expected) => {
     if (received === expected) return;
     throw new CheckpointError(
@@ -44,11 +54,11 @@ export function requireAgreement(checkpoint: Checkpoint, configuredEndToken: num
       `id of eos_token: expected one below the vocabulary size ${spec.decoder.vocabularySize}, received ${spec.endTokenId}`,
     );
   }
-  requireImages(checkpoint, requireEqual);
+  requireImages(model, requireEqual);
 }
 
 function requireImages(
-  { folder, spec, image, imageProcessor, tokenizer }: Checkpoint,
+  { folder, spec, image, imageProcessor, tokenizer }: DescribedModel,
   requireEqual: RequireEqual,
 ): void {
   if (image === null || imageProcessor === null || spec.vision === null) return;

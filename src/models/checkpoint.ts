@@ -5,7 +5,7 @@ import type { ModelSpec } from "../native/model-spec.js";
 import type { LoadSource } from "../native/types.js";
 import { adapterBase, isAdapterFolder } from "./adapter-files.js";
 import { ChatTemplate } from "./chat-template.js";
-import { requireAgreement } from "./checkpoint-agreement.js";
+import { type DescribedModel, requireAgreement } from "./checkpoint-agreement.js";
 import {
   checkpointFiles,
   type DescriptionFiles,
@@ -19,7 +19,6 @@ import {
 } from "./checkpoint-files.js";
 import { tokenIds } from "./families/config-parts.js";
 import { modelConfig } from "./families/families.js";
-import type { ModelMapping } from "./families/family.js";
 import { ImageProcessor } from "./image-processor.js";
 import { imageProcessorConfig } from "./image-processor-config.js";
 import { type ImageSettings, refuseImageSettings, withImageSettings } from "./image-settings.js";
@@ -27,19 +26,15 @@ import { publishedWeights, readValueHead } from "./published-weights.js";
 import { Tokenizer } from "./tokenizer.js";
 
 /** What a model folder describes, weights aside. */
-export interface Checkpoint extends ModelMapping {
-  readonly folder: string;
+export interface Checkpoint extends DescribedModel {
   /** Folder of the model itself: `folder`, or where that has an adapter, the folder that the adapter names. */
   readonly base: string;
   /** As read, so that new checkpoints can be written after the folder has moved. */
   readonly files: DescriptionFiles;
-  readonly tokenizer: Tokenizer;
   /** Id of the token that begins texts; undefined where the vocabulary has none. */
   readonly beginToken: number | undefined;
   /** Null where the folder has none: then a prompt is its text as it is. */
   readonly chatTemplate: ChatTemplate | null;
-  /** Null for a model of text alone. */
-  readonly imageProcessor: ImageProcessor | null;
   /** What it was told to do otherwise than the folder's files say. */
   readonly imageSettings: ImageSettings;
 }

@@ -10,7 +10,8 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import type { ModelSpec } from "../native/model-spec.js";
-import { copyTensors, readTensorList, type TensorCopy } from "../native/tensor-files.js";
+import { copyTensors, readTensorList } from "../native/tensor-files.js";
+import type { TensorCopy } from "../native/tensor-types.js";
 import type { LoraSpec, ParameterInfo, SavedTensors, SaveTarget, TensorFiles } from "../native/types.js";
 import {
   adapterBase,

@@ -1,7 +1,8 @@
 import { readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { z } from "zod";
-import { readTensorList, type TensorDescription, type TensorList } from "../native/tensor-files.js";
+import { readTensorList } from "../native/tensor-files.js";
+import type { TensorDescription, TensorList } from "../native/tensor-types.js";
 import { CheckpointError } from "./checkpoint-error.js";
 import { isReadable } from "./checkpoint-files.js";
 

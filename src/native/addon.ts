@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
 import { SightlineError } from "./errors.js";
-import type { TensorCopy, TensorList } from "./tensor-files.js";
+import type { TensorCopy, TensorList } from "./tensor-types.js";
 import type {
   ByteImage,
   Completion,

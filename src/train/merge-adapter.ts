@@ -10,7 +10,8 @@ import { readModelConfig } from "../models/model-config.js";
 import { readTrained, runFileNames } from "../models/published-weights.js";
 import { mapTensors } from "../models/tensor-mapping.js";
 import { readWeightFiles, type StoredTensor } from "../models/weight-files.js";
-import { copyTensors, type TensorCopy } from "../native/tensor-files.js";
+import { copyTensors } from "../native/tensor-files.js";
+import type { TensorCopy } from "../native/tensor-types.js";
 
 /** What was merged. */
 export interface Merged {

@@ -2,8 +2,29 @@
 import { formatDuration } from "./duration.js";
 import { failureKinds, type Score } from "./evaluate.js";
 import { type Difference, type Improvement, type Verdict, verdictTexts } from "./improvement.js";
+import type { Row } from "./json-lines.js";
 import type { RecordedEpisode, RecordedStep } from "./recorded-episode.js";
-import type { ReportData } from "./report.js";
+import type { Summary } from "./summary.js";
+
+/** One chart: up to three metrics over the updates. */
+export interface Chart {
+  readonly title: string;
+  readonly description: string;
+  readonly keys: readonly string[];
+  /** Shares of a whole: drawn from 0 to 1. */
+  readonly isRate: boolean;
+}
+
+/** All that a report shows. */
+export interface ReportData {
+  readonly summary: Summary;
+  readonly rows: readonly Row[];
+  readonly charts: readonly Chart[];
+  readonly episodes: Readonly<Record<"before" | "after", readonly RecordedEpisode[]>>;
+  /** Contents of `config.yaml` and `versions.json`. */
+  readonly config: string;
+  readonly versions: string;
+}
 
 /**
  * The whole page, with styles, scripts, data and pictures inside.

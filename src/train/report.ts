@@ -4,31 +4,11 @@ import { ppoMetrics } from "../algorithms/ppo-metrics.js";
 import { sftMetrics } from "../algorithms/sft.js";
 import type { Row } from "./json-lines.js";
 import { dependencyPath, packagePath } from "./package-path.js";
-import { loadRecordedEpisodes, type RecordedEpisode } from "./recorded-episode.js";
-import { renderReport } from "./report-page.js";
+import { loadRecordedEpisodes } from "./recorded-episode.js";
+import { type Chart, type ReportData, renderReport } from "./report-page.js";
 import type { RunFolder } from "./run-folder.js";
 import type { Summary } from "./summary.js";
 import { writeWhole } from "./write-whole.js";
-
-/** One chart: up to three metrics over the updates. */
-export interface Chart {
-  readonly title: string;
-  readonly description: string;
-  readonly keys: readonly string[];
-  /** Shares of a whole: drawn from 0 to 1. */
-  readonly isRate: boolean;
-}
-
-/** All that a report shows. */
-export interface ReportData {
-  readonly summary: Summary;
-  readonly rows: readonly Row[];
-  readonly charts: readonly Chart[];
-  readonly episodes: Readonly<Record<"before" | "after", readonly RecordedEpisode[]>>;
-  /** Contents of `config.yaml` and `versions.json`. */
-  readonly config: string;
-  readonly versions: string;
-}
 
 /** Writes the report of a run from what its folder holds. */
 export async function writeReport(folder: RunFolder, summary: Summary): Promise<void> {
