@@ -14,7 +14,8 @@ from pathlib import Path
 
 import peft
 import torch
-from make_models import FAMILIES, FOLDER, encode, response_log_probs
+from make_models import FOLDER, encode, response_log_probs
+from model_families import FAMILIES
 
 HERE = Path(__file__).resolve().parent
 TOLERANCE = 1e-5
