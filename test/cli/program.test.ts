@@ -120,7 +120,7 @@ describe("sightline", () => {
     );
     expect(stdout).toMatch(/ {2}ppo\.clipRange\n {6}.*Takes a number > 0 and < 1\. Default: 0\.1\./);
     expect((await cli(["sft", "--help"])).stdout).toContain(
-      "Presets: number-line-sft, number-line-sft-refine, ez-points-sft, points24-sft, points24-sft-refine, blackjack-sft, blackjack-sft-refine\n",
+      "Presets: number-line-sft, number-line-sft-refine, ez-points-sft, points24-sft, points24-sft-errors, blackjack-sft, blackjack-sft-refine\n",
     );
   });
 
