@@ -133,7 +133,7 @@ describe("the results page", () => {
     );
     expect(page).toContain(
       "- Training step, decoder-7m, fp32: 1.4x eager fp32: missed by 14 % " +
-        "(`train-step/decoder-7m/fp32` against PyTorch eager fp32). About four fifths of the step are products",
+        "(`train-step/decoder-7m/fp32` against PyTorch eager fp32). Three quarters of the step are products",
     );
   });
 });
