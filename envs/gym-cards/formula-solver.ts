@@ -315,7 +315,7 @@ function keyOf({ levels, needsOperand, rest }: Position): string {
   return `${open.join("(")} ${needsOperand} ${rest.join(" ")}`;
 }
 
-/** EZPoints: two cards, sums and products, 12. */
+/** EZPoints: two cards, sums and products, 12. Its plans keep the order of the hand, as the start of `ez-points` learned them. */
 export const ezPointsSolver = new FormulaSolver({
   target: 12,
   symbols: ["+", "*"],

@@ -82,7 +82,7 @@ const points24Sft: RunConfigInput = {
 /** The last of them, on a model that reads cards and knows formulas: the expert errs in every second decision. */
 const points24SftErrors: RunConfigInput = {
   ...points24Sft,
-  model: { checkpoint: "runs/points24-start/checkpoints/best" },
+  model: { checkpoint: "runs/points24-5/checkpoints/best" },
   seed: 6,
   sft: { ...points24Sft.sft, steps: 1000, learningRate: 5e-4, errorRate: 0.5 },
 };
