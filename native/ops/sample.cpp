@@ -9,9 +9,10 @@
 namespace sightline::SIGHTLINE_ISA {
 namespace {
 
-/** The lowest id of the highest logit, `maximum`. */
-int64_t most_likely(const float* logits, int64_t vocabulary, float maximum) {
+/** The lowest id of the highest logit. */
+int64_t most_likely(const float* logits, int64_t vocabulary) {
   constexpr int64_t stretch = 1024;
+  const float maximum = highest(logits, vocabulary);
   for (int64_t first = 0; first < vocabulary; first += stretch) {
     const int64_t count = min(stretch, vocabulary - first);
     if (highest(logits + first, count) != maximum) continue;
@@ -130,8 +131,8 @@ void sample(CpuContext& context, const SampleArgs& a) {
       const float temperature = a.temperatures[row];
       const bool greedy = temperature == 0.0f;
       const SoftmaxRow softmax = softmax_row(logits, a.vocabulary, greedy ? 1.0f : 1.0f / temperature);
-      const int64_t token = greedy ? most_likely(logits, a.vocabulary, softmax.maximum)
-                                   : sample_row(a, row, logits, softmax, weights);
+      const int64_t token = greedy || a.top_k[row] == 1 ? most_likely(logits, a.vocabulary)
+                                                        : sample_row(a, row, logits, softmax, weights);
       a.tokens[row] = static_cast<int32_t>(token);
       a.log_probs[row] = softmax.log_prob(logits[token]);
     }
