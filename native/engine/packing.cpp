@@ -140,6 +140,7 @@ Packing pack(Device& device, std::span<const Sequence> sequences, const ModelSpe
     packing.image_keys = image_keys.take(device);
     packing.prompt_end_keys = prompt_end_keys.take(device);
   }
+  if (output_rows.size() == ids.size()) output_rows.clear();
   packing.ids = device.mirror(std::move(ids));
   packing.positions = device.mirror(std::move(positions));
   packing.segments = device.mirror(std::move(segments));

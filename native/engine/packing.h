@@ -30,7 +30,7 @@ struct Packing {
   /** See engine/token_positions.h. */
   Indices positions;
   Segments segments;
-  /** Rows that predict a token or carry a value: the last of each prompt, and all of the responses. */
+  /** Rows that predict a token or carry a value: the last of each prompt, and all of the responses. Empty where they are all. */
   Indices output_rows;
   /** Per segment: the first of its rows that is an output row; all behind it are. */
   Indices first_outputs;

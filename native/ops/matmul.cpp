@@ -191,11 +191,14 @@ void multiply_by_rows(CpuContext& context, const MatmulArgs& args) {
  */
 template <Precision P>
 void multiply_by_columns(CpuContext& context, const MatmulArgs& args) {
-  constexpr int64_t tile_size = depth_block * tile_rows + 16;
+  // Tiles and panels that begin at multiples of 4 KB would meet in few sets of a cache.
+  constexpr int64_t apart_words = 16;
   constexpr int64_t steps_per_task = 32 * elements_per_word(P);
   const int64_t tiles = (args.m + tile_rows - 1) / tile_rows, panels = (args.n + panel_width - 1) / panel_width;
+  const int64_t words_at_once = min(depth_block, words_of<P>(args.k));
+  const int64_t tile_size = words_at_once * tile_rows + apart_words, panel_size = words_at_once * panel_width + apart_words;
   const int64_t sums_size = sums_wait<P>(args) ? args.m * args.n : 0;
-  float* sums = context.shared_scratch(sums_size + tiles * tile_size + panels * (depth_block * panel_width + 16));
+  float* sums = context.shared_scratch(sums_size + tiles * tile_size + panels * panel_size);
   float* packed_a = sums + sums_size;
   float* block_of_b = packed_a + tiles * tile_size;
   // Threads take groups of panels, all tiles against each: a panel is read once, A stays in the caches.
@@ -203,7 +206,6 @@ void multiply_by_columns(CpuContext& context, const MatmulArgs& args) {
   const int64_t panel_tasks = min(panels, wanted), tile_tasks = min(tiles, (wanted + panel_tasks - 1) / panel_tasks);
   for (int64_t k = 0; k < args.k; k += depth_elements<P>) {
     const int64_t depth = min(depth_elements<P>, args.k - k), words = words_of<P>(depth);
-    const int64_t block_stride = words * panel_width + 16;
     for_each_task(context, (depth + steps_per_task - 1) / steps_per_task, args.m * args.n * depth, [&](int64_t task, int) {
       const int64_t first = task * steps_per_task, steps = min(steps_per_task, depth - first);
       with_type(args.a.type, [&]<class T>(T) {
@@ -213,16 +215,17 @@ void multiply_by_columns(CpuContext& context, const MatmulArgs& args) {
       if (args.packed_b || args.b_column_stride != 1) return;
       with_type(args.b.type, [&]<class T>(T) {
         pack_across<P, panel_width>(args.b.as<T>() + (k + first) * args.b_row_stride, args.b_row_stride, args.n, steps,
-                                    block_of_b + words_of<P>(first) * panel_width, block_stride);
+                                    block_of_b + words_of<P>(first) * panel_width, panel_size);
       });
     });
     const float* packed_b = block_of_b;
-    int64_t panel_stride = args.b_column_stride == 1 ? block_stride : words * panel_width;
+    int64_t panel_stride = panel_size;
     if (args.packed_b) {
       packed_b = static_cast<const float*>(args.packed_b) + words_of<P>(k) * panel_width;
       panel_stride = words_of<P>(args.k) * panel_width;
     } else if (args.b_column_stride != 1) {
       pack<P>(context, {args.b.at(k), args.b_row_stride, args.b_column_stride, block_of_b, depth, args.n, P});
+      panel_stride = words * panel_width;
     }
     for_each_task(context, panel_tasks * tile_tasks, args.m * args.n * depth, [&](int64_t task, int) {
       const int64_t panel_task = task / tile_tasks, tile_task = task % tile_tasks;
