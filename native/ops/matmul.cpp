@@ -170,13 +170,13 @@ void multiply_by_rows(CpuContext& context, const MatmulArgs& args) {
     packed_b = packed;
   }
   const int64_t panels = (args.n + panel_width - 1) / panel_width;
-  // Blocks of whole tiles, evenly filled; where rows alone give too few tasks, columns are split as well. Neither
-  // changes the order of any sum.
-  const int64_t wanted = context.pool().size() == 1 ? 1 : 4 * context.pool().size();
+  // Blocks of whole tiles, evenly filled; where rows alone give too few tasks, columns are split as well. The few rows of decoding
+  // wait for B, which arrives fastest in long streams: one per thread. None of this changes the order of any sum.
+  const int64_t threads = context.pool().size(), wanted = threads == 1 ? 1 : 4 * threads;
   const int64_t tiles = (args.m + tile_rows - 1) / tile_rows;
   const int64_t rows_per_block = min(row_block / tile_rows, max(1, tiles / wanted)) * tile_rows;
   const int64_t row_tasks = (args.m + rows_per_block - 1) / rows_per_block;
-  const int64_t column_tasks = row_tasks < wanted ? min(panels, (wanted + row_tasks - 1) / row_tasks) : 1;
+  const int64_t column_tasks = min(panels, tiles == 1 ? threads : (wanted + row_tasks - 1) / row_tasks);
   for_each_task(context, row_tasks * column_tasks, args.m * args.n * args.k, [&](int64_t task, int thread) {
     const int64_t row = task / column_tasks * rows_per_block, column = task % column_tasks;
     multiply_rows<P>(args, packed_b, row, min(rows_per_block, args.m - row), panels * column / column_tasks,
