@@ -9,8 +9,8 @@
 namespace sightline::SIGHTLINE_ISA {
 namespace {
 
-/** Rows whose logits exist at a time: 1 MB of them, yet enough rows to be worth a pass over the weight. */
-int64_t rows_per_chunk(int64_t vocabulary) { return max(int64_t{64}, (int64_t{1} << 18) / vocabulary); }
+/** Rows whose logits exist at a time: 4 MB of them, yet enough rows to be worth a pass over the weight. */
+int64_t rows_per_chunk(int64_t vocabulary) { return max(int64_t{64}, (int64_t{1} << 20) / vocabulary); }
 
 /** Turns the logits of one row into dlogits. */
 void logits_to_gradient(const SoftmaxRow& row, float* logits, int64_t vocabulary, int32_t target,

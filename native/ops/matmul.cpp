@@ -186,8 +186,8 @@ void multiply_by_rows(CpuContext& context, const MatmulArgs& args) {
 }
 
 /**
- * A with columns next to each other in memory, the gradient of a weight: along the depth block by block, all threads pack
- * the block of both operands, in whole rows as they lie in memory, then share the tiles of C.
+ * A with columns next to each other in memory, the gradient of a weight: along the depth block by block, all threads pack B and
+ * then, as many columns as caches hold at a time, A, both in whole rows as they lie in memory, and share the tiles of C.
  */
 template <Precision P>
 void multiply_by_columns(CpuContext& context, const MatmulArgs& args) {
@@ -197,27 +197,16 @@ void multiply_by_columns(CpuContext& context, const MatmulArgs& args) {
   const int64_t tiles = (args.m + tile_rows - 1) / tile_rows, panels = (args.n + panel_width - 1) / panel_width;
   const int64_t words_at_once = min(depth_block, words_of<P>(args.k));
   const int64_t tile_size = words_at_once * tile_rows + apart_words, panel_size = words_at_once * panel_width + apart_words;
+  // A is packed 2^20 elements of a block at a time, however wide the weight is.
+  const int64_t groups = (args.m * min(depth_elements<P>, args.k) - 1) / (1 << 20) + 1, tiles_at_once = (tiles + groups - 1) / groups;
   const int64_t sums_size = sums_wait<P>(args) ? args.m * args.n : 0;
-  float* sums = context.shared_scratch(sums_size + tiles * tile_size + panels * panel_size);
+  float* sums = context.shared_scratch(sums_size + tiles_at_once * tile_size + panels * panel_size);
   float* packed_a = sums + sums_size;
-  float* block_of_b = packed_a + tiles * tile_size;
-  // Threads take groups of panels, all tiles against each: a panel is read once, A stays in the caches.
+  float* block_of_b = packed_a + tiles_at_once * tile_size;
   const int64_t wanted = context.pool().size() == 1 ? 1 : 4 * context.pool().size();
-  const int64_t panel_tasks = min(panels, wanted), tile_tasks = min(tiles, (wanted + panel_tasks - 1) / panel_tasks);
+  const int64_t panel_tasks = min(panels, wanted);
   for (int64_t k = 0; k < args.k; k += depth_elements<P>) {
     const int64_t depth = min(depth_elements<P>, args.k - k), words = words_of<P>(depth);
-    for_each_task(context, (depth + steps_per_task - 1) / steps_per_task, args.m * args.n * depth, [&](int64_t task, int) {
-      const int64_t first = task * steps_per_task, steps = min(steps_per_task, depth - first);
-      with_type(args.a.type, [&]<class T>(T) {
-        pack_across<P, tile_rows>(args.a.as<T>() + (k + first) * args.a_column_stride, args.a_column_stride, args.m, steps,
-                                  packed_a + words_of<P>(first) * tile_rows, tile_size);
-      });
-      if (args.packed_b || args.b_column_stride != 1) return;
-      with_type(args.b.type, [&]<class T>(T) {
-        pack_across<P, panel_width>(args.b.as<T>() + (k + first) * args.b_row_stride, args.b_row_stride, args.n, steps,
-                                    block_of_b + words_of<P>(first) * panel_width, panel_size);
-      });
-    });
     const float* packed_b = block_of_b;
     int64_t panel_stride = panel_size;
     if (args.packed_b) {
@@ -227,19 +216,38 @@ void multiply_by_columns(CpuContext& context, const MatmulArgs& args) {
       pack<P>(context, {args.b.at(k), args.b_row_stride, args.b_column_stride, block_of_b, depth, args.n, P});
       panel_stride = words * panel_width;
     }
-    for_each_task(context, panel_tasks * tile_tasks, args.m * args.n * depth, [&](int64_t task, int) {
-      const int64_t panel_task = task / tile_tasks, tile_task = task % tile_tasks;
-      for (int64_t panel = panels * panel_task / panel_tasks; panel < panels * (panel_task + 1) / panel_tasks; ++panel)
-        for (int64_t tile = tiles * tile_task / tile_tasks; tile < tiles * (tile_task + 1) / tile_tasks; ++tile) {
-          const int64_t row = tile * tile_rows, column = panel * panel_width;
-          const Sums so_far = sums_size > 0 ? Sums{sums + row * args.n + column, args.n}
-                                            : Sums{args.c.at(row * args.c_row_stride + column), args.c_row_stride};
-          multiply_tile<typename Packed<P>::Words, DepthMajorTile, tile_rows, 1>(
-              {packed_a + tile * tile_size}, packed_b + panel * panel_stride, packed_b + (panel + 1) * panel_stride,
-              panel_stride, words, min(tile_rows, args.m - row), min(panel_width, args.n - column),
-              epilogue_at(args, row, column, so_far, k == 0, k + depth >= args.k, false));
-        }
-    });
+    for (int64_t first_tile = 0; first_tile < tiles; first_tile += tiles_at_once) {
+      const int64_t count = min(tiles_at_once, tiles - first_tile), first_row = first_tile * tile_rows;
+      const int64_t rows = min(count * tile_rows, args.m - first_row);
+      const bool with_b = first_tile == 0 && !args.packed_b && args.b_column_stride == 1;
+      for_each_task(context, (depth + steps_per_task - 1) / steps_per_task, rows * args.n * depth, [&](int64_t task, int) {
+        const int64_t first = task * steps_per_task, steps = min(steps_per_task, depth - first);
+        with_type(args.a.type, [&]<class T>(T) {
+          pack_across<P, tile_rows>(args.a.as<T>() + (k + first) * args.a_column_stride + first_row, args.a_column_stride, rows,
+                                    steps, packed_a + words_of<P>(first) * tile_rows, tile_size);
+        });
+        if (with_b)
+          with_type(args.b.type, [&]<class T>(T) {
+            pack_across<P, panel_width>(args.b.as<T>() + (k + first) * args.b_row_stride, args.b_row_stride, args.n, steps,
+                                        block_of_b + words_of<P>(first) * panel_width, panel_size);
+          });
+      });
+      // Threads take groups of panels, all tiles against each: a panel is read once, A stays in the caches.
+      const int64_t tile_tasks = min(count, (wanted + panel_tasks - 1) / panel_tasks);
+      for_each_task(context, panel_tasks * tile_tasks, rows * args.n * depth, [&](int64_t task, int) {
+        const int64_t panel_task = task / tile_tasks, tile_task = task % tile_tasks;
+        for (int64_t panel = panels * panel_task / panel_tasks; panel < panels * (panel_task + 1) / panel_tasks; ++panel)
+          for (int64_t tile = count * tile_task / tile_tasks; tile < count * (tile_task + 1) / tile_tasks; ++tile) {
+            const int64_t row = first_row + tile * tile_rows, column = panel * panel_width;
+            const Sums so_far = sums_size > 0 ? Sums{sums + row * args.n + column, args.n}
+                                              : Sums{args.c.at(row * args.c_row_stride + column), args.c_row_stride};
+            multiply_tile<typename Packed<P>::Words, DepthMajorTile, tile_rows, 1>(
+                {packed_a + tile * tile_size}, packed_b + panel * panel_stride, packed_b + (panel + 1) * panel_stride,
+                panel_stride, words, min(tile_rows, args.m - row), min(panel_width, args.n - column),
+                epilogue_at(args, row, column, so_far, k == 0, k + depth >= args.k, false));
+          }
+      });
+    }
   }
 }
 
