@@ -198,7 +198,8 @@ void multiply_by_columns(CpuContext& context, const MatmulArgs& args) {
   const int64_t words_at_once = min(depth_block, words_of<P>(args.k));
   const int64_t tile_size = words_at_once * tile_rows + apart_words, panel_size = words_at_once * panel_width + apart_words;
   // A is packed 2^20 elements of a block at a time, however wide the weight is.
-  const int64_t groups = (args.m * min(depth_elements<P>, args.k) - 1) / (1 << 20) + 1, tiles_at_once = (tiles + groups - 1) / groups;
+  const int64_t groups = (args.m * min(depth_elements<P>, args.k) - 1) / (1 << 20) + 1;
+  const int64_t tiles_at_once = (tiles + groups - 1) / groups;
   const int64_t sums_size = sums_wait<P>(args) ? args.m * args.n : 0;
   float* sums = context.shared_scratch(sums_size + tiles_at_once * tile_size + panels * panel_size);
   float* packed_a = sums + sums_size;

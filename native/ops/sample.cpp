@@ -12,13 +12,14 @@ namespace {
 /** The lowest id of the highest logit. */
 int64_t most_likely(const float* logits, int64_t vocabulary) {
   constexpr int64_t stretch = 1024;
-  const float maximum = highest(logits, vocabulary);
+  float maximum = -__builtin_inff();
+  int64_t start = 0;
   for (int64_t first = 0; first < vocabulary; first += stretch) {
-    const int64_t count = min(stretch, vocabulary - first);
-    if (highest(logits + first, count) != maximum) continue;
-    for (int64_t v = first; v < first + count; ++v)
-      if (logits[v] == maximum) return v;
+    const float most = highest(logits + first, min(stretch, vocabulary - first));
+    if (most > maximum) maximum = most, start = first;
   }
+  for (int64_t v = start; v < min(vocabulary, start + stretch); ++v)
+    if (logits[v] == maximum) return v;
   return 0;  // only if the logits are not numbers
 }
 
