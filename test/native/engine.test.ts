@@ -78,16 +78,20 @@ describe("results", () => {
   });
 
   test("the event loop turns while the engine computes", async () => {
+    // A busy machine may give this thread no turn during one call; an engine that held the thread would give none in any.
     let turns = 0;
-    let running = true;
-    const forward = engine.forward(longBatch(), { keepTape: false }).finally(() => {
-      running = false;
-    });
-    while (running) {
-      await nextTurn();
-      turns += 1;
+    for (let call = 0; call < 100 && turns <= 10; ++call) {
+      turns = 0;
+      let running = true;
+      const forward = engine.forward(longBatch(), { keepTape: false }).finally(() => {
+        running = false;
+      });
+      while (running) {
+        await nextTurn();
+        turns += 1;
+      }
+      await forward;
     }
-    await forward;
     expect(turns).toBeGreaterThan(10);
   });
 
