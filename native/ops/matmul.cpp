@@ -11,6 +11,9 @@ namespace {
 constexpr int64_t row_block = 120;
 static_assert(row_block % tile_rows == 0);
 
+/** Words between packed rows of A: no power of two, so that rows stay apart in the cache. */
+constexpr int64_t packed_row_stride = depth_block + 16;
+
 template <Precision P>
 struct Packed;
 template <>
@@ -80,7 +83,18 @@ constexpr int64_t waiting_row_stride = waiting_columns + 16;  // no power of two
 /** Floats of thread scratch that `multiply_rows` needs for so many rows, a multiple of tile_rows. */
 template <Precision P>
 int64_t row_scratch_size(const MatmulArgs& m, int64_t rows) {
-  return rows * (RowMajorTile::row_stride + (sums_wait<P>(m) ? waiting_row_stride : 0));
+  return rows * (packed_row_stride + (sums_wait<P>(m) ? waiting_row_stride : 0));
+}
+
+/**
+ * Whether rows of A are read where they lie: their elements lie as words do, and rows do not meet in so few sets of a 1 MB
+ * L2 cache that a block of them would not stay in it.
+ */
+template <Precision P>
+bool is_read_in_place(const MatmulArgs& m) {
+  constexpr DType words = P == Precision::bf16 ? DType::bf16 : DType::f32;
+  constexpr int64_t meeting_bytes = 8192;
+  return m.a.type == words && m.k % elements_per_word(P) == 0 && m.a_row_stride * size_of(m.a.type) % meeting_bytes != 0;
 }
 
 /** Words of B that caches keep from product to product: 1 MB. */
@@ -100,10 +114,15 @@ void multiply_rows(const MatmulArgs& m, const float* packed_b, int64_t first_row
     const int64_t columns = min(group, end - first_column);
     for (int64_t k = 0; k < m.k; k += depth_elements<P>) {
       const int64_t depth = min(depth_elements<P>, m.k - k);
+      RowMajorTile a{};
       with_type(m.a.type, [&]<class T>(T) {
-        const T* a = m.a.as<T>() + first_row * m.a_row_stride + k;
-        for (int64_t i = 0; i < rows; ++i)
-          to_words<P>(a + i * m.a_row_stride, depth, packed_a + i * RowMajorTile::row_stride);
+        const T* rows_of_a = m.a.as<T>() + first_row * m.a_row_stride + k;
+        if (is_read_in_place<P>(m)) {
+          a = {reinterpret_cast<const char*>(rows_of_a), m.a_row_stride * static_cast<int64_t>(sizeof(T))};
+        } else {
+          for (int64_t i = 0; i < rows; ++i) to_words<P>(rows_of_a + i * m.a_row_stride, depth, packed_a + i * packed_row_stride);
+          a = {reinterpret_cast<const char*>(packed_a), packed_row_stride * static_cast<int64_t>(sizeof(float))};
+        }
       });
       // A panel of B stays in the nearest caches while every tile of A passes it; with one tile, all panels pass the tile.
       const int64_t step = rows <= tile_rows ? columns : panel_width;
@@ -114,7 +133,7 @@ void multiply_rows(const MatmulArgs& m, const float* packed_b, int64_t first_row
           const Sums sums = waiting ? Sums{scratch + i * waiting_row_stride + j, waiting_row_stride}
                                     : Sums{m.c.at((first_row + i) * m.c_row_stride + column), m.c_row_stride};
           multiply_row_major<typename Packed<P>::Words>(
-              min(tile_rows, rows - i), {packed_a + i * RowMajorTile::row_stride}, panel,
+              min(tile_rows, rows - i), {a.words + i * a.row_bytes, a.row_bytes}, panel,
               {.last_use = i + tile_rows >= rows, .memory = from_memory}, panel_stride, words_of<P>(depth), min(step, columns - j),
               epilogue_at(m, first_row + i, column, sums, k == 0, k + depth >= m.k, streamed));
         }

@@ -32,17 +32,49 @@ struct Bf16Words {
   static Vec multiply_add(Vec a, Vec b, Vec sum) { return add_pair_products(a, b, sum); }
 };
 
-/** A tile of A with the words of each row next to each other. The row stride is no power of two: rows stay apart in the cache. */
+/** A tile of A with the words of each row next to each other. */
 struct RowMajorTile {
-  // Known here, for twelve addresses that advance would not all stay in registers.
-  static constexpr int64_t row_stride = depth_block + 16;
-  const float* words;
-  const float* at(int64_t row, int64_t word) const { return words + row * row_stride + word; }
+  const char* words;
+  int64_t row_bytes;
+
+  /** The words of a step along the depth, at first of step 0. */
+  template <int Rows>
+  class Reader {
+   public:
+    explicit Reader(const RowMajorTile& tile) : row_bytes_(tile.row_bytes) {
+      for (int i = 0; i < groups; ++i) first_[i] = tile.words + 3 * i * tile.row_bytes;
+    }
+    Vec broadcast(int row) const { return broadcast_word(first_[row / 3] + row % 3 * row_bytes_); }
+    void advance() {
+#pragma GCC unroll 4
+      for (int i = 0; i < groups; ++i) {
+        const char* next = first_[i] + sizeof(float);
+        asm("" : "+r"(next));
+        first_[i] = next;
+      }
+    }
+
+   private:
+    // Three rows are reached from one address, which leaves registers for all of them; the compiler would take one for each row.
+    static constexpr int groups = (Rows + 2) / 3;
+    const char* first_[groups];
+    int64_t row_bytes_;
+  };
 };
 /** A tile of A with the words of each step along the depth next to each other. */
 struct DepthMajorTile {
   const float* words;
-  const float* at(int64_t row, int64_t word) const { return words + word * tile_rows + row; }
+
+  template <int Rows>
+  class Reader {
+   public:
+    explicit Reader(const DepthMajorTile& tile) : step_(tile.words) {}
+    Vec broadcast(int row) const { return broadcast_word(step_ + row); }
+    void advance() { step_ += tile_rows; }
+
+   private:
+    const float* step_;
+  };
 };
 
 /** How a tile of sums goes into C. */
@@ -126,7 +158,8 @@ void multiply_tile(const Tile a, const float* b, const float* next, int64_t pane
 #pragma GCC unroll 8
     for (int j = 0; j < vectors; ++j) sums[i][j] = zero();
   }
-  for (int64_t p = 0; p < depth; ++p) {
+  typename Tile::template Reader<Rows> words(a);
+  for (int64_t p = 0; p < depth; ++p, words.advance()) {
     Vec row[vectors];
 #pragma GCC unroll 8
     for (int j = 0; j < vectors; ++j) {
@@ -137,7 +170,7 @@ void multiply_tile(const Tile a, const float* b, const float* next, int64_t pane
     }
 #pragma GCC unroll 16
     for (int i = 0; i < Rows; ++i) {
-      const Vec x = broadcast_word(a.at(i, p));
+      const Vec x = words.broadcast(i);
 #pragma GCC unroll 8
       for (int j = 0; j < vectors; ++j) sums[i][j] = Words::multiply_add(x, row[j], sums[i][j]);
     }

@@ -33,7 +33,7 @@ typedef int32_t IntVec __attribute__((vector_size(lanes * 4)));
 inline Vec broadcast(float value) { return value - Vec{}; }
 inline Vec zero() { return Vec{}; }
 /** The 32 bits at `from` in every lane, whatever they stand for. */
-inline Vec broadcast_word(const float* from) {
+inline Vec broadcast_word(const void* from) {
   int32_t word;
   __builtin_memcpy(&word, from, sizeof(word));
   return (Vec)(IntVec{} + word);
