@@ -7,6 +7,9 @@
 namespace sightline::SIGHTLINE_ISA {
 namespace {
 
+/** Blocks of so many that cover `count`. */
+constexpr int64_t blocks_of(int64_t count, int64_t size) { return (count + size - 1) / size; }
+
 // Rows of A packed at a time: 120 x 512 words fill a quarter of a 1 MB L2 cache.
 constexpr int64_t row_block = 120;
 static_assert(row_block % tile_rows == 0);
@@ -110,6 +113,7 @@ void multiply_rows(const MatmulArgs& m, const float* packed_b, int64_t first_row
   float* packed_a = scratch + (waiting ? rows * waiting_row_stride : 0);
   const int64_t end = min(m.n, last_panel * panel_width);
   const int64_t group = waiting ? waiting_columns : m.n;
+  const int64_t tiles = blocks_of(rows, tile_rows);
   for (int64_t first_column = first_panel * panel_width; first_column < end; first_column += group) {
     const int64_t columns = min(group, end - first_column);
     for (int64_t k = 0; k < m.k; k += depth_elements<P>) {
@@ -126,15 +130,21 @@ void multiply_rows(const MatmulArgs& m, const float* packed_b, int64_t first_row
       });
       // A panel of B stays in the nearest caches while every tile of A passes it; with one tile, all panels pass the tile.
       const int64_t step = rows <= tile_rows ? columns : panel_width;
+      const auto panel_at = [&](int64_t column, int64_t depth_before) {
+        return packed_b + column / panel_width * panel_stride + words_of<P>(depth_before) * panel_width;
+      };
       for (int64_t j = 0; j < columns; j += step) {
         const int64_t column = first_column + j;
-        const float* panel = packed_b + column / panel_width * panel_stride + words_of<P>(k) * panel_width;
+        // After the last panel, the first one's next block along the depth; with no more of those, another block of rows begins.
+        const int64_t next_k = k + depth < m.k ? k + depth : 0;
+        const float* next = j + step < columns ? panel_at(column + step, k) : panel_at(first_column, next_k);
         for (int64_t i = 0; i < rows; i += tile_rows) {
           const Sums sums = waiting ? Sums{scratch + i * waiting_row_stride + j, waiting_row_stride}
                                     : Sums{m.c.at((first_row + i) * m.c_row_stride + column), m.c_row_stride};
           multiply_row_major<typename Packed<P>::Words>(
-              min(tile_rows, rows - i), {a.words + i * a.row_bytes, a.row_bytes}, panel,
-              {.last_use = i + tile_rows >= rows, .memory = from_memory}, panel_stride, words_of<P>(depth), min(step, columns - j),
+              min(tile_rows, rows - i), {a.words + i * a.row_bytes, a.row_bytes}, panel_at(column, k),
+              {.memory = from_memory, .next = next, .tile = i / tile_rows, .tiles = tiles}, panel_stride, words_of<P>(depth),
+              min(step, columns - j),
               epilogue_at(m, first_row + i, column, sums, k == 0, k + depth >= m.k, streamed));
         }
       }
@@ -146,7 +156,7 @@ void multiply_rows(const MatmulArgs& m, const float* packed_b, int64_t first_row
 template <Precision P>
 void pack(CpuContext& context, const PackMatrixArgs& args) {
   constexpr int64_t task_words = 1 << 14;  // small matrices are packed by the caller: waking a thread costs more
-  const int64_t panels = (args.n + panel_width - 1) / panel_width;
+  const int64_t panels = blocks_of(args.n, panel_width);
   const int64_t panel_stride = words_of<P>(args.k) * panel_width;
   if (args.b_column_stride == 1) {
     const int64_t words = max(1, task_words / (panels * panel_width)), step = words * elements_per_word(P);
@@ -188,18 +198,20 @@ void multiply_by_rows(CpuContext& context, const MatmulArgs& args) {
     pack<P>(context, {args.b, args.b_row_stride, args.b_column_stride, packed, args.k, args.n, P});
     packed_b = packed;
   }
-  const int64_t panels = (args.n + panel_width - 1) / panel_width;
-  // Blocks of whole tiles, evenly filled; where rows alone give too few tasks, columns are split as well. The few rows of decoding
-  // wait for B, which arrives fastest in long streams: one per thread. None of this changes the order of any sum.
+  const int64_t panels = blocks_of(args.n, panel_width);
+  // Blocks of whole tiles; where they give too few tasks, columns are split as well, and threads get equal shares. The few rows
+  // of decoding wait for B, which arrives fastest in long streams: one per thread. None of this changes the order of any sum.
   const int64_t threads = context.pool().size(), wanted = threads == 1 ? 1 : 4 * threads;
-  const int64_t tiles = (args.m + tile_rows - 1) / tile_rows;
-  const int64_t rows_per_block = min(row_block / tile_rows, max(1, tiles / wanted)) * tile_rows;
-  const int64_t row_tasks = (args.m + rows_per_block - 1) / rows_per_block;
-  const int64_t column_tasks = min(panels, tiles == 1 ? threads : (wanted + row_tasks - 1) / row_tasks);
+  const auto shared = [&](int64_t tasks) { return blocks_of(tasks, threads) * threads; };
+  const int64_t tiles = blocks_of(args.m, tile_rows), blocks = blocks_of(args.m, row_block);
+  const int64_t column_tasks = min(panels, blocks == 1 ? threads : blocks < wanted ? shared(blocks_of(wanted, blocks)) : 1);
+  const int64_t row_blocks = max(blocks, blocks_of(wanted, column_tasks));
+  const int64_t row_tasks = min(tiles, column_tasks % threads == 0 ? row_blocks : shared(row_blocks));
+  const int64_t rows_per_block = blocks_of(tiles, row_tasks) * tile_rows;
   for_each_task(context, row_tasks * column_tasks, args.m * args.n * args.k, [&](int64_t task, int thread) {
-    const int64_t row = task / column_tasks * rows_per_block, column = task % column_tasks;
-    multiply_rows<P>(args, packed_b, row, min(rows_per_block, args.m - row), panels * column / column_tasks,
-                     panels * (column + 1) / column_tasks,
+    const int64_t column = task % column_tasks, row = task / column_tasks;
+    const int64_t first = tiles * row / row_tasks * tile_rows, last = min(args.m, tiles * (row + 1) / row_tasks * tile_rows);
+    multiply_rows<P>(args, packed_b, first, last - first, panels * column / column_tasks, panels * (column + 1) / column_tasks,
                      context.thread_scratch(thread, row_scratch_size<P>(args, rows_per_block)));
   });
 }
@@ -213,7 +225,7 @@ void multiply_by_columns(CpuContext& context, const MatmulArgs& args) {
   // Tiles and panels that begin at multiples of 4 KB would meet in few sets of a cache.
   constexpr int64_t apart_words = 16;
   constexpr int64_t steps_per_task = 32 * elements_per_word(P);
-  const int64_t tiles = (args.m + tile_rows - 1) / tile_rows, panels = (args.n + panel_width - 1) / panel_width;
+  const int64_t tiles = blocks_of(args.m, tile_rows), panels = blocks_of(args.n, panel_width);
   const int64_t words_at_once = min(depth_block, words_of<P>(args.k));
   const int64_t tile_size = words_at_once * tile_rows + apart_words, panel_size = words_at_once * panel_width + apart_words;
   // A is packed 2^20 elements of a block at a time, however wide the weight is.
@@ -256,13 +268,15 @@ void multiply_by_columns(CpuContext& context, const MatmulArgs& args) {
       const int64_t tile_tasks = min(count, (wanted + panel_tasks - 1) / panel_tasks);
       for_each_task(context, panel_tasks * tile_tasks, rows * args.n * depth, [&](int64_t task, int) {
         const int64_t panel_task = task / tile_tasks, tile_task = task % tile_tasks;
+        const int64_t from = count * tile_task / tile_tasks, to = count * (tile_task + 1) / tile_tasks;
         for (int64_t panel = panels * panel_task / panel_tasks; panel < panels * (panel_task + 1) / panel_tasks; ++panel)
-          for (int64_t tile = count * tile_task / tile_tasks; tile < count * (tile_task + 1) / tile_tasks; ++tile) {
+          for (int64_t tile = from; tile < to; ++tile) {
             const int64_t row = first_row + tile * tile_rows, column = panel * panel_width;
+            const float* b = packed_b + panel * panel_stride;
             const Sums so_far = sums_size > 0 ? Sums{sums + row * args.n + column, args.n}
                                               : Sums{args.c.at(row * args.c_row_stride + column), args.c_row_stride};
             multiply_tile<typename Packed<P>::Words, DepthMajorTile, tile_rows, 1>(
-                {packed_a + tile * tile_size}, packed_b + panel * panel_stride, packed_b + (panel + 1) * panel_stride,
+                {packed_a + tile * tile_size}, b, Ahead::share(b, b + panel_stride, words, tile - from, to - from),
                 panel_stride, words, min(tile_rows, args.m - row), min(panel_width, args.n - column),
                 epilogue_at(args, row, column, so_far, k == 0, k + depth >= args.k, false));
           }

@@ -135,16 +135,31 @@ template <class T, int Vectors>
 }
 
 /**
+ * What a tile fetches of the panels of B that are read after its own: its share, step by step along the depth, for the first
+ * use of the panels would wait for memory at every line, and so would a tile that fetched them all.
+ */
+struct Ahead {
+  const float* from;
+  /** Words for each step along the depth. */
+  int64_t step;
+
+  /** The share of tile `tile` of the `tiles` that read the panels at `b` before those at `next`; none if that is `b` again. */
+  static Ahead share(const float* b, const float* next, int64_t depth, int64_t tile, int64_t tiles) {
+    const int64_t step = (panel_width + tiles - 1) / tiles;
+    return next != b && tile * step < panel_width ? Ahead{next + tile * depth * step, step} : Ahead{b, 0};
+  }
+};
+
+/**
  * Rows x (Panels * panel_width) of C. Several panels at once keep enough independent sums in flight when there are few rows.
  *
  * @param panel_stride  words between neighbouring panels of B
- * @param next          where the panels begin that are read after these: fetched meanwhile, for their first use would wait for
- *                      memory at every line
+ * @param ahead         what to fetch meanwhile
  * @param depth         words along the depth, at most depth_block
  * @param rows, columns how much of the tile exists; the sums of the rest are dropped
  */
 template <class Words, class Tile, int Rows, int Panels>
-void multiply_tile(const Tile a, const float* b, const float* next, int64_t panel_stride, int64_t depth, int64_t rows,
+void multiply_tile(const Tile a, const float* b, const Ahead ahead, int64_t panel_stride, int64_t depth, int64_t rows,
                    int64_t columns, const Epilogue& e) {
   constexpr int vectors = Panels * panel_vectors;
   Vec sums[Rows][vectors];
@@ -159,12 +174,13 @@ void multiply_tile(const Tile a, const float* b, const float* next, int64_t pane
     for (int j = 0; j < vectors; ++j) sums[i][j] = zero();
   }
   typename Tile::template Reader<Rows> words(a);
-  for (int64_t p = 0; p < depth; ++p, words.advance()) {
+  const float* next = ahead.from;
+  for (int64_t p = 0; p < depth; ++p, words.advance(), next += ahead.step) {
     Vec row[vectors];
 #pragma GCC unroll 8
     for (int j = 0; j < vectors; ++j) {
-      const int64_t at = (j / panel_vectors) * panel_stride + p * panel_width + (j % panel_vectors) * lanes;
-      row[j] = load(b + at);
+      const int64_t at = (j / panel_vectors) * panel_stride + (j % panel_vectors) * lanes;
+      row[j] = load(b + at + p * panel_width);
       // Once per cache line; for one row the processor's own prefetching does better.
       if (Rows > 1 && j * lanes % 16 == 0) __builtin_prefetch(next + at, 0, 2);
     }
@@ -189,30 +205,31 @@ void multiply_tile(const Tile a, const float* b, const float* next, int64_t pane
     store_as(float{});
 }
 
-/** Where the panels of B come from. */
+/** Where the panels of B come from, and which of the tiles that read them this is. */
 struct PanelSource {
-  /** No other tile reads them. */
-  bool last_use;
   /** B is more than the caches keep from product to product. */
   bool memory;
+  /** The panel that is read after them. */
+  const float* next;
+  int64_t tile, tiles;
 };
 
 template <class Words, int Rows>
 void multiply_rows_exact(RowMajorTile a, const float* b, PanelSource source, int64_t panel_stride, int64_t depth, int64_t columns,
                          const Epilogue& e) {
   constexpr int group = Rows == 1 ? 4 : Rows <= 3 ? 2 : 1;
-  // What lies behind the last panel is another thread's.
   const auto ahead = [&](int64_t column, int panels) {
-    return source.last_use && columns - column > panels * panel_width ? panels * panel_stride : 0;
+    const float* next = columns - column > panels * panel_width ? b + panels * panel_stride : source.next;
+    return Ahead::share(b, next, depth, source.tile, source.tiles);
   };
   // Memory is read fastest as one stream, caches as several.
   const bool in_groups = Rows > 1 || !source.memory;
   int64_t column = 0;
   for (; in_groups && columns - column > (group - 1) * panel_width; column += group * panel_width, b += group * panel_stride)
-    multiply_tile<Words, RowMajorTile, Rows, group>(a, b, b + ahead(column, group), panel_stride, depth, Rows,
+    multiply_tile<Words, RowMajorTile, Rows, group>(a, b, ahead(column, group), panel_stride, depth, Rows,
                                                     columns - column, e.at_column(column));
   for (; column < columns; column += panel_width, b += panel_stride)
-    multiply_tile<Words, RowMajorTile, Rows, 1>(a, b, b + ahead(column, 1), panel_stride, depth, Rows, columns - column,
+    multiply_tile<Words, RowMajorTile, Rows, 1>(a, b, ahead(column, 1), panel_stride, depth, Rows, columns - column,
                                                 e.at_column(column));
 }
 
