@@ -27,12 +27,12 @@ export interface Target {
 /** Causes as far as `sightline profile` and single measurements showed them. */
 const causes = {
   step:
-    "Three quarters of the step are products, in which PyTorch's libraries are as quick as ours or quicker " +
-    "(`ops/matmul/training`); the rest is attention, whose weighted sums are fp32, and work that memory bounds. Others on the same " +
-    "processor count too: on Zen 5 their busy minutes cost our step of either precision 30 % more time, PyTorch's 8 to 19 %.",
+    "Three quarters of the step are products, in which oneDNN is as quick as ours (`ops/matmul/training`); the rest is attention, " +
+    "whose weighted sums are fp32, and work that memory bounds. Others on the same processor count too: on Zen 5 their busy minutes " +
+    "cost our step of either precision 30 % more time, PyTorch's 8 to 19 %.",
   tiny:
-    "Its products are small (depth 128) and live from the cache that this machine shares with others: on Zen 5 the fp32 step takes " +
-    "54 ms in quiet minutes and 76 in busy ones, PyTorch's eager one 149 to 167.",
+    "Others on the same processor count: on Zen 5 the fp32 step takes 48 ms in quiet minutes and 76 in busy ones, PyTorch's eager " +
+    "one 153 to 183.",
   decode:
     "With 32 sequences weights and KV cache are larger than the processor's caches and come from memory at every step: attention " +
     "reads its part at two thirds of the memory's speed and takes 45 % of a step, and fetching it ahead changes nothing. With fewer " +
