@@ -34,9 +34,10 @@ const causes = {
     "Others on the same processor count: on Zen 5 the fp32 step takes 48 ms in quiet minutes and 76 in busy ones, PyTorch's eager " +
     "one 153 to 183.",
   decode:
-    "With 32 sequences weights and KV cache are larger than the processor's caches and come from memory at every step: attention " +
-    "reads its part at two thirds of the memory's speed and takes 45 % of a step, and fetching it ahead changes nothing. With fewer " +
-    "sequences the weights come from the shared cache at its speed.",
+    "With 32 sequences weights (27 MB in fp32) and KV cache (61 MB on average) are larger than the processor's caches and come from " +
+    "memory at every step, 1.6 ms at 54 GB/s, while 8x compiled PyTorch asks for a step in 0.95 ms; in bf16 0.8 of 1.1 ms. Attention " +
+    "reads its part at two thirds of the memory's speed, and fetching it ahead changes nothing. With fewer sequences the weights come " +
+    "from the shared cache at its speed: 10x asks for 152 GB/s of fp32 weights at batch 1.",
   weights:
     "Products, which read the weights, are 88 % of a step; the others are attention, sampling from 49 152 tokens, and what the engine " +
     "does between 300 small ops.",
