@@ -181,7 +181,7 @@ void multiply_tile(const Tile a, const float* b, const Ahead ahead, int64_t pane
     for (int j = 0; j < vectors; ++j) {
       const int64_t at = (j / panel_vectors) * panel_stride + (j % panel_vectors) * lanes;
       row[j] = load(b + at + p * panel_width);
-      // A shared panel is asked for several times, which costs nothing beside the products; a tile alone asks for each cache line
+      // A shared panel is asked for several times, which costs little beside the products; a tile alone asks for each cache line
       // once. For one row the processor's own prefetching does better.
       if (Rows > 1 && j * lanes % 16 == 0) __builtin_prefetch(next + at, 0, 2);
     }
