@@ -7,9 +7,6 @@
 namespace sightline::SIGHTLINE_ISA {
 namespace {
 
-/** Blocks of so many that cover `count`. */
-constexpr int64_t blocks_of(int64_t count, int64_t size) { return (count + size - 1) / size; }
-
 // Rows of A packed at a time: 120 x 512 words fill a quarter of a 1 MB L2 cache.
 constexpr int64_t row_block = 120;
 static_assert(row_block % tile_rows == 0);
@@ -135,6 +132,7 @@ void multiply_rows(const MatmulArgs& m, const float* packed_b, int64_t first_row
       };
       for (int64_t j = 0; j < columns; j += step) {
         const int64_t column = first_column + j;
+        const float* panel = panel_at(column, k);
         // After the last panel, the first one's next block along the depth; with no more of those, another block of rows begins.
         const int64_t next_k = k + depth < m.k ? k + depth : 0;
         const float* next = j + step < columns ? panel_at(column + step, k) : panel_at(first_column, next_k);
@@ -142,10 +140,9 @@ void multiply_rows(const MatmulArgs& m, const float* packed_b, int64_t first_row
           const Sums sums = waiting ? Sums{scratch + i * waiting_row_stride + j, waiting_row_stride}
                                     : Sums{m.c.at((first_row + i) * m.c_row_stride + column), m.c_row_stride};
           multiply_row_major<typename Packed<P>::Words>(
-              min(tile_rows, rows - i), {a.words + i * a.row_bytes, a.row_bytes}, panel_at(column, k),
+              min(tile_rows, rows - i), {a.words + i * a.row_bytes, a.row_bytes}, panel,
               {.memory = from_memory, .next = next, .tile = i / tile_rows, .tiles = tiles}, panel_stride, words_of<P>(depth),
-              min(step, columns - j),
-              epilogue_at(m, first_row + i, column, sums, k == 0, k + depth >= m.k, streamed));
+              min(step, columns - j), epilogue_at(m, first_row + i, column, sums, k == 0, k + depth >= m.k, streamed));
         }
       }
     }
@@ -160,7 +157,7 @@ void pack(CpuContext& context, const PackMatrixArgs& args) {
   const int64_t panel_stride = words_of<P>(args.k) * panel_width;
   if (args.b_column_stride == 1) {
     const int64_t words = max(1, task_words / (panels * panel_width)), step = words * elements_per_word(P);
-    context.pool().parallel_for((args.k + step - 1) / step, [&](int64_t task, int) {
+    context.pool().parallel_for(blocks_of(args.k, step), [&](int64_t task, int) {
       const int64_t k = task * step;
       with_type(args.b.type, [&]<class T>(T) {
         pack_across<P, panel_width>(args.b.as<T>() + k * args.b_row_stride, args.b_row_stride, args.n, min(step, args.k - k),
@@ -169,7 +166,7 @@ void pack(CpuContext& context, const PackMatrixArgs& args) {
     });
   } else {
     const int64_t group = max(1, task_words / (panel_stride + 1));
-    context.pool().parallel_for((panels + group - 1) / group, [&](int64_t task, int) {
+    context.pool().parallel_for(blocks_of(panels, group), [&](int64_t task, int) {
       for (int64_t panel = task * group; panel < min(panels, (task + 1) * group); ++panel)
         with_type(args.b.type, [&]<class T>(T) {
           pack_transposed<P, panel_width>(args.b.as<T>() + panel * panel_width * args.b_column_stride, args.b_column_stride,
@@ -204,7 +201,8 @@ void multiply_by_rows(CpuContext& context, const MatmulArgs& args) {
   const int64_t threads = context.pool().size(), wanted = threads == 1 ? 1 : 4 * threads;
   const auto shared = [&](int64_t tasks) { return blocks_of(tasks, threads) * threads; };
   const int64_t tiles = blocks_of(args.m, tile_rows), blocks = blocks_of(args.m, row_block);
-  const int64_t column_tasks = min(panels, blocks == 1 ? threads : blocks < wanted ? shared(blocks_of(wanted, blocks)) : 1);
+  const int64_t column_shares = blocks == 1 ? threads : shared(blocks_of(wanted, blocks));
+  const int64_t column_tasks = blocks < wanted ? min(panels, column_shares) : 1;
   const int64_t row_blocks = max(blocks, blocks_of(wanted, column_tasks));
   const int64_t row_tasks = min(tiles, column_tasks % threads == 0 ? row_blocks : shared(row_blocks));
   const int64_t rows_per_block = blocks_of(tiles, row_tasks) * tile_rows;
@@ -229,8 +227,8 @@ void multiply_by_columns(CpuContext& context, const MatmulArgs& args) {
   const int64_t words_at_once = min(depth_block, words_of<P>(args.k));
   const int64_t tile_size = words_at_once * tile_rows + apart_words, panel_size = words_at_once * panel_width + apart_words;
   // A is packed 2^20 elements of a block at a time, however wide the weight is.
-  const int64_t groups = (args.m * min(depth_elements<P>, args.k) - 1) / (1 << 20) + 1;
-  const int64_t tiles_at_once = (tiles + groups - 1) / groups;
+  const int64_t groups = max(1, blocks_of(args.m * min(depth_elements<P>, args.k), 1 << 20));
+  const int64_t tiles_at_once = blocks_of(tiles, groups);
   const int64_t sums_size = sums_wait<P>(args) ? args.m * args.n : 0;
   float* sums = context.shared_scratch(sums_size + tiles_at_once * tile_size + panels * panel_size);
   float* packed_a = sums + sums_size;
@@ -252,7 +250,7 @@ void multiply_by_columns(CpuContext& context, const MatmulArgs& args) {
       const int64_t count = min(tiles_at_once, tiles - first_tile), first_row = first_tile * tile_rows;
       const int64_t rows = min(count * tile_rows, args.m - first_row);
       const bool with_b = first_tile == 0 && !args.packed_b && args.b_column_stride == 1;
-      for_each_task(context, (depth + steps_per_task - 1) / steps_per_task, rows * args.n * depth, [&](int64_t task, int) {
+      for_each_task(context, blocks_of(depth, steps_per_task), rows * args.n * depth, [&](int64_t task, int) {
         const int64_t first = task * steps_per_task, steps = min(steps_per_task, depth - first);
         with_type(args.a.type, [&]<class T>(T) {
           pack_across<P, tile_rows>(args.a.as<T>() + (k + first) * args.a_column_stride + first_row, args.a_column_stride, rows,
@@ -265,7 +263,7 @@ void multiply_by_columns(CpuContext& context, const MatmulArgs& args) {
           });
       });
       // Threads take groups of panels, all tiles against each: a panel is read once, A stays in the caches.
-      const int64_t tile_tasks = min(count, (wanted + panel_tasks - 1) / panel_tasks);
+      const int64_t tile_tasks = min(count, blocks_of(wanted, panel_tasks));
       for_each_task(context, panel_tasks * tile_tasks, rows * args.n * depth, [&](int64_t task, int) {
         const int64_t panel_task = task / tile_tasks, tile_task = task % tile_tasks;
         const int64_t from = count * tile_task / tile_tasks, to = count * (tile_task + 1) / tile_tasks;

@@ -145,7 +145,7 @@ struct Ahead {
 
   /** The share of tile `tile` of the `tiles` that read the panels at `b` before those at `next`; none if that is `b` again. */
   static Ahead share(const float* b, const float* next, int64_t depth, int64_t tile, int64_t tiles) {
-    const int64_t step = (panel_width + tiles - 1) / tiles;
+    const int64_t step = blocks_of(panel_width, tiles);
     return next != b && tile * step < panel_width ? Ahead{next + tile * depth * step, step} : Ahead{b, 0};
   }
 };
@@ -212,6 +212,7 @@ struct PanelSource {
   bool memory;
   /** The panel that is read after them. */
   const float* next;
+  /** This tile, of so many. */
   int64_t tile, tiles;
 };
 

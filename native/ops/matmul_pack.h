@@ -34,7 +34,7 @@ inline void to_words(const T* x, int64_t depth, float* words) {
 /** As many words as `depth` elements take. */
 template <Precision P>
 constexpr int64_t words_of(int64_t depth) {
-  return (depth + elements_per_word(P) - 1) / elements_per_word(P);
+  return blocks_of(depth, elements_per_word(P));
 }
 
 /** Words of neighbouring columns, of what lies in the rows `first` and `second`. */

@@ -305,6 +305,8 @@ inline Vec min(Vec a, Vec b) { return a < b ? a : b; }
 inline float max(float a, float b) { return a > b ? a : b; }
 inline int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
 inline int64_t max(int64_t a, int64_t b) { return a > b ? a : b; }
+/** Blocks of `size` that cover `count`. */
+constexpr int64_t blocks_of(int64_t count, int64_t size) { return (count + size - 1) / size; }
 
 /** (a, b)[Index...], where b's lanes follow a's. */
 template <int... Index>
